@@ -1,0 +1,26 @@
+/**
+ * How to make a network, as plain data that a worker thread can be sent: the module and the exported function that
+ * builds its graph, and that function's arguments (paths and configs). The graph is emitted in the thread that runs it.
+ */
+export interface Recipe {
+  /** What messages and timings call it. */
+  readonly name: string
+  /** URL of the module (`import.meta.url`). */
+  readonly module: string
+  readonly builder: string
+  /** Structured-cloneable. */
+  readonly args: readonly unknown[]
+}
+
+/** Equal recipes make equal networks. */
+export function recipeKey(recipe: Recipe): string {
+  return JSON.stringify([recipe.module, recipe.builder, recipe.args])
+}
+
+export interface ExecutionOptions {
+  readonly provider: 'cpu' | 'cuda' | 'webgpu'
+  /** Threads of one network's arithmetic, 1 … 256. */
+  readonly threads: number
+}
+
+export const executionProviders = ['cpu', 'cuda', 'webgpu'] as const

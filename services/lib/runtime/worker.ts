@@ -1,0 +1,96 @@
+// A network's own thread: `run` of onnxruntime-node blocks the thread that calls it for as long as the network takes.
+import { parse } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import type { Graph } from '../graph/build.ts'
+import { bytesPerElement } from '../graph/dtype.ts'
+import type { Answer, Order, WorkerData } from './protocol.ts'
+import { elementCountOf, type HostTensor } from './tensor.ts'
+
+const { recipe, execution } = workerData as WorkerData
+const port = parentPort!
+let graph: Graph | undefined
+let session: InferenceSession | undefined
+
+port.on('message', async (order: Order) => {
+  const started = performance.now()
+  try {
+    const answer = await carryOut(order)
+    port.postMessage({ id: order.id, ...answer, elapsedMs: performance.now() - started } satisfies Answer)
+  } catch (error) {
+    port.postMessage({
+      id: order.id,
+      kind: 'failed',
+      message: error instanceof Error ? error.message : String(error),
+    } satisfies Answer)
+  }
+  if (order.kind === 'close') port.close()
+})
+
+async function carryOut(order: Order) {
+  switch (order.kind) {
+    case 'emit':
+      graph = await emit()
+      return { kind: 'emitted', weightBytes: weightBytes(graph) } as const
+    case 'load':
+      session = await load(graph!)
+      return { kind: 'done' } as const
+    case 'run':
+      return { kind: 'results', results: await run(session!, order.feeds) } as const
+    case 'close':
+      await session?.release()
+      return { kind: 'done' } as const
+  }
+}
+
+async function emit(): Promise<Graph> {
+  const module: Record<string, unknown> = await import(recipe.module)
+  const builder = module[recipe.builder]
+  if (typeof builder !== 'function') throw new TypeError(`${recipe.module} exports no function ${recipe.builder}`)
+  return builder(...recipe.args)
+}
+
+/** Memory that the weights take once loaded: a weight behind a cast is kept in the precision that it is cast to. */
+function weightBytes(emitted: Graph): number {
+  const bytes = new Map<string, number>()
+  for (const node of emitted.nodes) {
+    for (const operand of node.inputs) {
+      if (operand?.producer.kind !== 'external') continue
+      const count = elementCountOf(operand.shape.map(Number))
+      const cast = node.op === 'Cast' && node.attributes.to !== undefined
+      bytes.set(operand.producer.name, count * (cast ? bytesPerElement.float32 : bytesPerElement[operand.dtype]))
+    }
+  }
+  return [...bytes.values()].reduce((sum, count) => sum + count, 0)
+}
+
+async function load(emitted: Graph): Promise<InferenceSession> {
+  // Weights are found relative to this folder, and only below it: the root covers every checkpoint.
+  const folder = parse(process.cwd()).root
+  return InferenceSession.create(emitted.encode(folder), {
+    executionProviders: [execution.provider],
+    intraOpNumThreads: execution.threads,
+    logSeverityLevel: 3,
+    extra: { session: { model_external_initializers_file_folder_path: folder } },
+  })
+}
+
+async function run(
+  loaded: InferenceSession,
+  feeds: Readonly<Record<string, HostTensor>>,
+): Promise<Record<string, HostTensor>> {
+  const inputs = Object.entries(feeds).map(([name, { dtype, data, shape }]): [string, Tensor] => [
+    name,
+    new Tensor(dtype, data, shape),
+  ])
+  const outputs = await loaded.run(Object.fromEntries(inputs))
+  return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, share(name, tensor)]))
+}
+
+function share(name: string, tensor: Tensor): HostTensor {
+  if (!(tensor.data instanceof Float32Array))
+    throw new TypeError(`output '${name}' is ${tensor.type}, expected float32`)
+  const data = new Float32Array(new SharedArrayBuffer(tensor.data.byteLength))
+  data.set(tensor.data)
+  return { dtype: 'float32', shape: [...tensor.dims], data }
+}
