@@ -1,0 +1,63 @@
+import { decodeImage, defaultImageLimits } from '../lib/images/decode.ts'
+import { whiteBackground } from '../lib/images/geometry.ts'
+import { type GreyImage, ImageError, type RgbImage } from '../lib/images/image.ts'
+import { decodeMask, maskFromPlane } from '../lib/images/mask.ts'
+import { resizeBicubic } from '../lib/images/resize.ts'
+import { checkLabel } from '../lib/tokenizers/text.ts'
+import { contentHash } from './content-cache.ts'
+
+/** A thing as the pipeline works with it: its photo at the working size, with its mask and its noun. */
+export interface Subject {
+  readonly label: string
+  /** With its own background. */
+  readonly reference: RgbImage
+  readonly mask: GreyImage
+  readonly onWhite: RgbImage
+  /** Hash of picture and mask at the working size; the noun is not part of it. */
+  readonly contentHash: string
+}
+
+export interface SubjectFiles {
+  readonly photo: Uint8Array
+  /** White where the subject is; null: the photo's transparency says it. */
+  readonly mask: Uint8Array | null
+  readonly label: string
+}
+
+/** Finds the subject in a photo where nobody has marked it: probabilities 0 … 255 at the photo's size. */
+export type Segmentation = (photo: RgbImage) => Promise<GreyImage>
+
+/**
+ * Reads photo and mask, bounds checked, and brings them to a square of `sizePx` (sides are stretched, as the released
+ * code does). Without a mask, the photo's transparency is it, and without that `segmentation`. Throws an ImageError on
+ * a bad file, an empty or a full mask, and where nothing tells the subject from its background.
+ */
+export async function readSubject(
+  files: SubjectFiles,
+  sizePx: number,
+  segmentation: Segmentation | null,
+): Promise<Subject> {
+  checkLabel(files.label)
+  const photo = await decodeImage(files.photo, defaultImageLimits)
+  const working = { widthPx: sizePx, heightPx: sizePx }
+  const mask = files.mask
+    ? await decodeMask(files.mask, photo, working)
+    : maskFromPlane(await findSubject(photo, segmentation), working)
+  const reference = await resizeBicubic(photo, sizePx, sizePx)
+  return {
+    label: files.label,
+    reference,
+    mask,
+    onWhite: whiteBackground(reference, mask),
+    contentHash: contentHash(reference.pixels, mask.pixels, String(sizePx)),
+  }
+}
+
+async function findSubject(photo: RgbImage, segmentation: Segmentation | null): Promise<GreyImage> {
+  if (photo.alpha) return { widthPx: photo.widthPx, heightPx: photo.heightPx, pixels: photo.alpha }
+  if (segmentation) return segmentation(photo)
+  throw new ImageError(
+    'mask: none was given, the photo has no transparent background and this bundle has no segmentation network; ' +
+      'give a mask that is white where the subject is',
+  )
+}

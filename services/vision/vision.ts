@@ -1,0 +1,48 @@
+import { clipMean, clipStd, padToSquare, toNormalizedPlanes } from '../lib/images/geometry.ts'
+import type { RgbImage } from '../lib/images/image.ts'
+import { resizeBicubic } from '../lib/images/resize.ts'
+import type { NetworkPool } from '../lib/runtime/pool.ts'
+import type { Recipe } from '../lib/runtime/recipe.ts'
+import { type FloatTensor, floatTensor } from '../lib/runtime/tensor.ts'
+
+/** What the vision service sees in a picture. In this process or behind gRPC, it is the same. */
+export interface Vision {
+  /** CLIP-L patch features for the MLLM, of the subject on white: [1, patches, C]. */
+  patchFeatures(picture: RgbImage): Promise<FloatTensor>
+  /** ViT-H image embedding [1, E]; what IP-Adapter draws from. Throws where the bundle has no such tower. */
+  imageEmbedding(picture: RgbImage): Promise<FloatTensor>
+}
+
+/** A tower with the side of the square picture that it takes, in pixels. */
+export interface VisionTower {
+  readonly recipe: Recipe
+  readonly imageSizePx: number
+}
+
+export interface VisionNetworks {
+  readonly patchFeatures: VisionTower
+  readonly imageEmbedding: VisionTower | null
+}
+
+export function createVision(pool: NetworkPool, networks: VisionNetworks): Vision {
+  const see = async ({ recipe, imageSizePx }: VisionTower, picture: RgbImage, output: string) => {
+    const pixels = await clipPixels(picture, imageSizePx)
+    const results = await pool.with(recipe, (network) => network.run({ pixels }))
+    const result = results[output]
+    if (result?.dtype !== 'float32') throw new TypeError(`${recipe.name}: no output '${output}'`)
+    return result
+  }
+  return {
+    patchFeatures: (picture) => see(networks.patchFeatures, picture, 'features'),
+    imageEmbedding: async (picture) => {
+      if (!networks.imageEmbedding) throw new RangeError('this bundle has no vision tower for image embeddings (vitH)')
+      return see(networks.imageEmbedding, picture, 'embedding')
+    },
+  }
+}
+
+/** A picture as CLIP takes it: padded to a square with CLIP's mean colour, resized bicubically, normalised → [1, 3, S, S]. */
+async function clipPixels(picture: RgbImage, sizePx: number): Promise<FloatTensor> {
+  const square = await resizeBicubic(padToSquare(picture), sizePx, sizePx)
+  return floatTensor([1, 3, sizePx, sizePx], toNormalizedPlanes(square, clipMean, clipStd))
+}
