@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+// Runs on any Node from 20 on: the program itself needs the Node 24 that npm installed beside it.
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const program = fileURLToPath(new URL('../cli/moma.ts', import.meta.url))
+
+if (Number(process.versions.node.split('.')[0]) >= 24) {
+  await import(program)
+} else {
+  const node = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url))
+  const child = spawn(node, [program, ...process.argv.slice(2)], { stdio: 'inherit' })
+  // The child hears the terminal's Ctrl-C itself and decides; this process only waits for it.
+  process.on('SIGINT', () => undefined)
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  child.on('error', (error) => {
+    console.error(`moma: ${node} can't be started (${error.message}); run npm ci first`)
+    process.exit(1)
+  })
+  child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGTERM' ? 143 : 130)))
+}

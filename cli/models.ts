@@ -1,0 +1,134 @@
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { llavaUnused } from '../services/context/context-graph.ts'
+import { bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
+import { BundleError } from '../services/lib/bundles/errors.ts'
+import { hubFromEnvironment } from '../services/lib/bundles/hub.ts'
+import { prepareDecoder } from '../services/lib/bundles/prepare.ts'
+import { pullBundle } from '../services/lib/bundles/pull.ts'
+import { verifyBundle } from '../services/lib/bundles/verify.ts'
+import { rehearseBundle } from '../services/lib/rehearsal/rehearse.ts'
+import { createProgress } from './progress.ts'
+
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`
+
+/** Shortest time between two redraws of a progress line. */
+const redrawMs = 100
+
+export function addModels(program: Command): void {
+  const models = program
+    .command('models')
+    .summary('the networks: list, fetch, check')
+    .description('Bundles of networks.')
+  models
+    .command('list')
+    .description('lists the bundles and whether their weights are there')
+    .option('--json', 'as JSON')
+    .action(list)
+  models
+    .command('pull <bundle>')
+    .description(
+      'fetches the weights from the model hub (HF_ENDPOINT, HF_TOKEN); goes on where an earlier pull stopped',
+    )
+    .action((name: string) => withProgress(async (show, signal) => pull(name, show, signal)))
+  models
+    .command('prepare <bundle>')
+    .description('writes the language model in 4 bits: a third of the memory, for machines with less than 32 GB')
+    .action((name: string) => withProgress(async (show) => prepare(name, show)))
+  models
+    .command('verify <bundle>')
+    .description('reads every file and compares it with its checksum')
+    .action((name: string) => withProgress(async (show, signal) => verify(name, show, signal)))
+  models
+    .command('rehearse <bundle>')
+    .description('writes weights of the real layout filled with random numbers, to try a bundle before it is fetched')
+    .action((name: string) => withProgress(async (show, signal) => rehearse(name, show, signal)))
+}
+
+type Show = (label: string, share: number) => void
+
+/** Runs a long task with a progress line; Ctrl-C stops it in good order. */
+async function withProgress(task: (show: Show, signal: AbortSignal) => Promise<string>): Promise<void> {
+  const progress = createProgress(process.stderr, { quiet: false, previews: false })
+  const interrupt = new AbortController()
+  const onInterrupt = () => interrupt.abort()
+  process.once('SIGINT', onInterrupt)
+  let drawnAt = 0
+  const show: Show = (label, share) => {
+    if (share < 1 && performance.now() - drawnAt < redrawMs) return
+    drawnAt = performance.now()
+    progress.update(label, share)
+  }
+  try {
+    const result = await task(show, interrupt.signal)
+    progress.done()
+    process.stdout.write(`${result}\n`)
+  } catch (error) {
+    interrupt.signal.throwIfAborted()
+    throw error
+  } finally {
+    progress.done()
+    process.off('SIGINT', onInterrupt)
+  }
+}
+
+async function list({ json }: { json?: boolean }): Promise<void> {
+  const bundles = await listBundles()
+  if (json) {
+    process.stdout.write(`${JSON.stringify(bundles)}\n`)
+    return
+  }
+  for (const { name, title, path, state } of bundles) {
+    const detail =
+      state.kind === 'incomplete'
+        ? `${state.missing} of ${state.files} files missing`
+        : state.kind === 'damaged'
+          ? state.reason
+          : path
+    process.stdout.write(`${name.padEnd(16)}${state.kind.padEnd(12)}${title} (${detail})\n`)
+  }
+}
+
+async function pull(name: string, show: Show, signal: AbortSignal): Promise<string> {
+  const bundle = await openBundle(name)
+  const report = await pullBundle(bundle, {
+    hub: hubFromEnvironment(process.env, signal),
+    onProgress: ({ file, bytes, totalBytes }) =>
+      show(`${file}, ${gigabytes(bytes)} of ${gigabytes(totalBytes)}`, bytes / totalBytes),
+  })
+  return `${report.folder} (${report.files} files, ${gigabytes(report.totalBytes)}, ${gigabytes(report.transferredBytes)} fetched)`
+}
+
+async function prepare(name: string, show: Show): Promise<string> {
+  const bundle = await openBundle(name)
+  const { path, sizeBytes } = await prepareDecoder(bundle, llavaUnused, (done, total) =>
+    show(`decoder in 4 bits, ${gigabytes(done)} of ${gigabytes(total)}`, done / total),
+  )
+  return `${path} (${gigabytes(sizeBytes)})`
+}
+
+async function verify(name: string, show: Show, signal: AbortSignal): Promise<string> {
+  const bundle = await openBundle(name)
+  const problems = await verifyBundle(bundle, {
+    signal,
+    onProgress: ({ file, bytes, totalBytes }) =>
+      show(`${file}, ${gigabytes(bytes)} of ${gigabytes(totalBytes)}`, bytes / totalBytes),
+  })
+  if (problems.length === 0) return `${bundle.folder} is whole.`
+  const details = problems.map(({ detail }) => detail).join('\n')
+  throw new BundleError(
+    'checksum',
+    `${details}\nRemove these files from ${bundle.folder}, then: moma models pull ${name}`,
+  )
+}
+
+async function rehearse(name: string, show: Show, signal: AbortSignal): Promise<string> {
+  const bundle = await openBundle(name)
+  const layouts = join(bundlePlaces().manifests, name, 'layouts')
+  const { folder, totalBytes } = await rehearseBundle(bundle, resolve(layouts), {
+    signal,
+    onProgress: ({ file, doneBytes, totalBytes: total }) =>
+      show(`${file}, ${gigabytes(doneBytes)} of ${gigabytes(total)}`, doneBytes / total),
+  })
+  return `${folder} (${gigabytes(totalBytes)} of random numbers)`
+}
