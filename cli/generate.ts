@@ -15,7 +15,7 @@ import {
   methods,
 } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
-import { openBundle } from '../services/lib/bundles/bundles.ts'
+import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { executionProviders } from '../services/lib/runtime/recipe.ts'
@@ -111,8 +111,10 @@ Examples:
 Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted.`
 
 async function generate(options: GenerateOptions): Promise<void> {
-  const { bundle, request, files } = await readEverything(options)
+  const { bundle, rehearsal, request, files } = await readEverything(options)
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
+  if (rehearsal)
+    progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
   const interrupt = new AbortController()
   const onInterrupt = () => interrupt.abort()
   process.once('SIGINT', onInterrupt)
@@ -164,6 +166,7 @@ async function generate(options: GenerateOptions): Promise<void> {
 /** Everything that can be wrong with the request, before any network is opened. */
 async function readEverything(options: GenerateOptions) {
   const bundle = await openBundle(options.bundle)
+  const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
   const { image, mask, label, prompt, negative, ...rest } = options
   const request: Omit<GenerationRequest, 'prompt'> = {
     ...rest,
@@ -172,6 +175,7 @@ async function readEverything(options: GenerateOptions) {
   for (const one of prompt) completeRequest({ ...request, prompt: one }, bundle.manifest.settings)
   return {
     bundle,
+    rehearsal,
     request,
     files: { photo: await readInput('--image', image), mask: mask ? await readInput('--mask', mask) : null, label },
   }

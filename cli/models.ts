@@ -1,13 +1,23 @@
-import { join, resolve } from 'node:path'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import type { Command } from 'commander'
 import { llavaUnused } from '../services/context/context-graph.ts'
-import { bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
+import { createContentCache } from '../services/generation/content-cache.ts'
+import { openLocalServices } from '../services/generation/local-services.ts'
+import { createPipeline } from '../services/generation/pipeline.ts'
+import { completeRequest } from '../services/generation/request.ts'
+import { readSubject } from '../services/generation/subject.ts'
+import { type Bundle, bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
 import { BundleError } from '../services/lib/bundles/errors.ts'
 import { hubFromEnvironment } from '../services/lib/bundles/hub.ts'
 import { prepareDecoder } from '../services/lib/bundles/prepare.ts'
 import { pullBundle } from '../services/lib/bundles/pull.ts'
 import { verifyBundle } from '../services/lib/bundles/verify.ts'
+import { rehearsalPhoto } from '../services/lib/rehearsal/photo.ts'
 import { rehearseBundle } from '../services/lib/rehearsal/rehearse.ts'
+import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
+import { costTable } from './costs.ts'
+import { bytesOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`
@@ -41,8 +51,16 @@ export function addModels(program: Command): void {
     .action((name: string) => withProgress(async (show, signal) => verify(name, show, signal)))
   models
     .command('rehearse <bundle>')
-    .description('writes weights of the real layout filled with random numbers, to try a bundle before it is fetched')
-    .action((name: string) => withProgress(async (show, signal) => rehearse(name, show, signal)))
+    .description(
+      'writes weights of the real layout filled with random numbers and draws with them: what the full size takes on this ' +
+        'machine, before anything is fetched. Prints time and memory by network; the picture is noise',
+    )
+    .option('--steps <n>', 'denoising steps', wholeOption(1, 999), 2)
+    .option('--memory <bytes>', 'weights kept loaded at once', bytesOption, 6 * 2 ** 30)
+    .option('--threads <n>', 'threads of arithmetic', wholeOption(1, 256), availableParallelism())
+    .action((name: string, options: RehearseOptions) =>
+      withProgress((show, signal) => rehearse(name, options, show, signal)),
+    )
 }
 
 type Show = (label: string, share: number) => void
@@ -122,13 +140,47 @@ async function verify(name: string, show: Show, signal: AbortSignal): Promise<st
   )
 }
 
-async function rehearse(name: string, show: Show, signal: AbortSignal): Promise<string> {
+interface RehearseOptions {
+  readonly steps: number
+  readonly memory: number
+  readonly threads: number
+}
+
+async function rehearse(name: string, options: RehearseOptions, show: Show, signal: AbortSignal): Promise<string> {
   const bundle = await openBundle(name)
   const layouts = join(bundlePlaces().manifests, name, 'layouts')
-  const { folder, totalBytes } = await rehearseBundle(bundle, resolve(layouts), {
+  const { folder, totalBytes } = await rehearseBundle(bundle, layouts, {
     signal,
-    onProgress: ({ file, doneBytes, totalBytes: total }) =>
-      show(`${file}, ${gigabytes(doneBytes)} of ${gigabytes(total)}`, doneBytes / total),
+    onProgress: ({ file, doneBytes, totalBytes: total }) => show(`writing ${file}`, doneBytes / total),
   })
-  return `${folder} (${gigabytes(totalBytes)} of random numbers)`
+  await prepareDecoder(bundle, llavaUnused, (done, total) => {
+    signal.throwIfAborted()
+    show('preparing the decoder in 4 bits', done / total)
+  })
+  const { costs, elapsedMs } = await drawOnce(bundle, options, show, signal)
+  return [
+    `${folder}: ${gigabytes(totalBytes)} of random numbers, ${options.steps} steps in ${(elapsedMs / 1000).toFixed(1)} s`,
+    costTable(costs),
+    `Replace the rehearsal by the real weights with: moma models pull ${name}`,
+  ].join('\n')
+}
+
+/** One picture by the real pipeline, with the cost of every network. */
+async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOptions, show: Show, signal: AbortSignal) {
+  const { settings } = bundle.manifest
+  const pool = createMeasuredPool({ provider: 'cpu', threads, memoryBytes: memory })
+  const started = performance.now()
+  try {
+    const services = await openLocalServices(bundle, pool)
+    const pipeline = createPipeline(services, settings, services.latentChannels, createContentCache(2 ** 30))
+    const subject = await readSubject({ ...(await rehearsalPhoto()), label: 'toy' }, settings.sizePx, null)
+    const request = completeRequest({ prompt: 'a toy in a green garden', steps }, settings)
+    for await (const event of pipeline.generate(subject, request, { signal })) {
+      if (event.kind === 'stage') show(`drawing: ${event.stage.toLowerCase()}`, 0)
+      if (event.kind === 'step') show(`drawing: step ${event.step} of ${steps}`, event.step / steps)
+    }
+    return { costs: pool.costs, elapsedMs: performance.now() - started }
+  } finally {
+    await pool.dispose()
+  }
 }

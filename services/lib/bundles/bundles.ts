@@ -4,6 +4,7 @@ import { BundleError, systemCode } from './errors.ts'
 import { type Lock, readLock } from './lock.ts'
 import { type Manifest, manifestName, type NetworkName, readManifest, sourcesDigest } from './manifest.ts'
 import { folderOf, matches, nameOf } from './paths.ts'
+import { isRehearsal } from './rehearsal-mark.ts'
 
 /** Where bundles are looked for, as absolute paths. */
 export interface BundlePlaces {
@@ -22,6 +23,8 @@ export interface Bundle {
 
 export type BundleState =
   | { readonly kind: 'ready' }
+  /** Complete, but of random numbers. */
+  | { readonly kind: 'rehearsal' }
   | { readonly kind: 'not pulled' }
   | { readonly kind: 'incomplete'; readonly missing: number; readonly files: number }
   | { readonly kind: 'damaged'; readonly reason: string }
@@ -146,6 +149,7 @@ function verdict(missing: number, files: number): BundleState {
 
 /** Whether the files are there, by presence and size alone; `verifyBundle` reads them. */
 export async function bundleState(bundle: Bundle): Promise<BundleState> {
+  if (await isRehearsal(bundle.folder)) return { kind: 'rehearsal' }
   const lock = await readLock(bundle.folder)
   const belongs = lock?.sources === sourcesDigest(bundle.manifest)
   return lock && belongs ? stateByLock(bundle.folder, lock) : stateByPatterns(bundle)

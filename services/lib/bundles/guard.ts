@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BundleError, systemCode } from './errors.ts'
 
-const guardName = '.pulling'
+export const guardName = '.pulling'
 
 function alive(pid: number): boolean {
   try {

@@ -4,11 +4,13 @@ import type { Bundle } from './bundles.ts'
 import { hashFile, startHash } from './digest.ts'
 import { discardPart, download, resumableBytes } from './download.ts'
 import { BundleError, reasonOf } from './errors.ts'
-import { alone } from './guard.ts'
+import { alone, guardName } from './guard.ts'
 import { type Hub, hubFromEnvironment, listRepository } from './hub.ts'
 import { type Lock, type LockedFile, readLock, writeLock } from './lock.ts'
 import { type Source, sourcesDigest } from './manifest.ts'
 import { assertWritable, planSource } from './plan.ts'
+import { preparedDecoder } from './prepare.ts'
+import { isRehearsal, removeRehearsal } from './rehearsal-mark.ts'
 import { stopped } from './retry.ts'
 
 export interface PullProgress {
@@ -100,9 +102,12 @@ async function fetchMissing(
   const hub = options.hub ?? hubFromEnvironment()
   const before = await readLock(folder)
   const files = await resolveSources(hub, sources)
+  await removeRehearsal(folder, guardName)
   const wanted: LockedFile[] = []
   for (const file of files) if (!(await isThere(folder, file, before, hub.signal))) wanted.push(file)
   await assertSpace(folder, wanted, options.freeBytes ?? freeBytesOf)
+  // What was prepared from other weights must not stand in for these.
+  if (wanted.length > 0) await rm(join(folder, preparedDecoder), { force: true })
   // The new lock must not vouch for bytes of an older version that lie at the same path.
   for (const file of wanted) await rm(join(folder, file.path), { force: true })
   await writeLock(folder, { formatVersion: 1, bundle: name, sources: digest, files })
@@ -160,7 +165,12 @@ export async function pullBundle(bundle: Bundle, options: PullOptions = {}): Pro
   }
   const digest = sourcesDigest(manifest)
   const lock = await readLock(folder)
-  if (lock?.sources === digest && (await Promise.all(lock.files.map((file) => hasSize(folder, file)))).every(Boolean)) {
+  const rehearsed = await isRehearsal(folder)
+  if (
+    !rehearsed &&
+    lock?.sources === digest &&
+    (await Promise.all(lock.files.map((file) => hasSize(folder, file)))).every(Boolean)
+  ) {
     return { folder, files: lock.files.length, totalBytes: bytesOf(lock.files), transferredBytes: 0 }
   }
   try {

@@ -1,7 +1,8 @@
-import { mkdir, readFile, statfs } from 'node:fs/promises'
+import { mkdir, readdir, readFile, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Bundle } from '../bundles/bundles.ts'
 import { BundleError } from '../bundles/errors.ts'
+import { isRehearsal, markRehearsal } from '../bundles/rehearsal-mark.ts'
 import { bytesPerElement } from '../graph/dtype.ts'
 import { type TensorData, writeSafetensors } from '../weights/write-safetensors.ts'
 import { type StateDict, writeTorch } from '../weights/write-torch.ts'
@@ -82,6 +83,12 @@ export async function rehearseBundle(
     )
   const totalBytes = plans.reduce((sum, { file, tensors }) => sum + bytesOf(file, tensors), 0)
   await mkdir(folder, { recursive: true })
+  if ((await readdir(folder)).length > 0 && !(await isRehearsal(folder))) {
+    throw new BundleError(
+      'manifest',
+      `${folder} holds pulled files, which a rehearsal would overwrite; set MOMA_MODELS to another folder.`,
+    )
+  }
   const { bavail, bsize } = await statfs(folder)
   if (bavail * bsize < totalBytes * 1.02) {
     const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1)
@@ -91,6 +98,7 @@ export async function rehearseBundle(
     )
   }
 
+  await markRehearsal(folder)
   let doneBytes = 0
   for (const { file, tensors } of plans) {
     const path = join(folder, file.path)
