@@ -42,7 +42,7 @@ export function createVision(pool: NetworkPool, networks: VisionNetworks): Visio
 }
 
 /** A picture as CLIP takes it: padded to a square with CLIP's mean colour, resized bicubically, normalised → [1, 3, S, S]. */
-async function clipPixels(picture: RgbImage, sizePx: number): Promise<FloatTensor> {
+export async function clipPixels(picture: RgbImage, sizePx: number): Promise<FloatTensor> {
   const square = await resizeBicubic(padToSquare(picture), sizePx, sizePx)
   return floatTensor([1, 3, sizePx, sizePx], toNormalizedPlanes(square, clipMean, clipStd))
 }
