@@ -1,5 +1,5 @@
 import { imagePlaceholder, type LlamaTokenizer } from '../lib/tokenizers/llama.ts'
-import { checkLabel, checkPrompt } from '../lib/tokenizers/text.ts'
+import { checkLabel, checkPrompt, TextError } from '../lib/tokenizers/text.ts'
 
 /** The learnable token: its hidden state becomes the context embedding, so it must be the last one of the sequence. */
 const learnableToken = '*'
@@ -20,7 +20,7 @@ export function instructionText(label: string, prompt: string): string {
   checkPrompt(prompt)
   for (const [name, text] of Object.entries({ label, prompt })) {
     if (text.includes(imagePlaceholder)) {
-      throw new Error(`${name} holds ${imagePlaceholder}, which stands for the photo; only plain text is allowed`)
+      throw new TextError(`${name} holds ${imagePlaceholder}, which stands for the photo; only plain text is allowed`)
     }
   }
   return (

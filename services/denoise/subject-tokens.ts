@@ -1,5 +1,5 @@
 import type { ClipTokenizer } from '../lib/tokenizers/clip.ts'
-import { checkLabel, checkPrompt } from '../lib/tokenizers/text.ts'
+import { checkLabel, checkPrompt, TextError } from '../lib/tokenizers/text.ts'
 
 /**
  * Which tokens stand for the subject. `all-tokens`: every token of every whole word of the noun. `first-token`: every
@@ -33,7 +33,7 @@ export function subjectTokenPositions(
   const { ids, tokenCount } = tokenizer.encode(text)
   const end = 1 + Math.min(tokenCount, tokenizer.length - 2)
   const words = rule === 'all-tokens' ? label.normalize('NFC').match(/[\p{L}\p{N}]+/gu) : label.trim().split(/\s+/)
-  if (!words) throw new Error(`label ${JSON.stringify(label)} has no letter or digit to look for in the prompt`)
+  if (!words) throw new TextError(`label ${JSON.stringify(label)} has no letter or digit to look for in the prompt`)
   const positions = new Set<number>()
   for (const word of words) {
     const tokens = tokenizer.tokenIds(word)
@@ -42,7 +42,7 @@ export function subjectTokenPositions(
       (start) => rule === 'first-token' || start === 1 || tokenizer.endsWord(ids[start - 1]!),
     )
     if (found.length === 0) {
-      throw new Error(
+      throw new TextError(
         `${JSON.stringify(word)} of the label ${JSON.stringify(label)} is not among the first ${tokenizer.length} ` +
           `tokens of the prompt ${JSON.stringify(text)}`,
       )

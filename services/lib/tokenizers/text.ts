@@ -1,3 +1,8 @@
+/** A label or prompt that is not allowed: one sentence for whoever wrote it. */
+export class TextError extends Error {
+  override readonly name = 'TextError'
+}
+
 /** Bounds on what a person may write, in UTF-16 code units, which is how JavaScript counts characters. */
 export const maxLabelCharacters = 100
 export const maxPromptCharacters = 10_000
@@ -10,10 +15,10 @@ export const maxTextCharacters = 20_000
  */
 export function checkText(name: string, text: string, maxCharacters: number): void {
   if (text.length > maxCharacters) {
-    throw new Error(`${name} has ${text.length} characters; at most ${maxCharacters} are allowed`)
+    throw new TextError(`${name} has ${text.length} characters; at most ${maxCharacters} are allowed`)
   }
   if (!text.isWellFormed())
-    throw new Error(`${name} holds half of a surrogate pair; only well-formed Unicode is allowed`)
+    throw new TextError(`${name} holds half of a surrogate pair; only well-formed Unicode is allowed`)
 }
 
 /** Throws unless `prompt` is at most 10,000 characters of well-formed Unicode; an empty prompt is allowed. */
@@ -24,5 +29,5 @@ export function checkPrompt(prompt: string): void {
 /** Throws unless `label` (the subject noun) is 1 to 100 characters of well-formed Unicode and not only white space. */
 export function checkLabel(label: string): void {
   checkText('label', label, maxLabelCharacters)
-  if (label.trim() === '') throw new Error(`label ${JSON.stringify(label)} is empty; the subject's noun is needed`)
+  if (label.trim() === '') throw new TextError(`label ${JSON.stringify(label)} is empty; the subject's noun is needed`)
 }
