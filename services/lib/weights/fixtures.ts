@@ -1,4 +1,5 @@
 import type { DType } from '../graph/dtype.ts'
+import { storageNames } from './write-torch.ts'
 
 /** Files for tests, made in memory: valid ones, and ones with any field set to any value. */
 
@@ -138,19 +139,6 @@ export type StateFixture =
   | string
   | readonly StateFixture[]
   | { readonly [key: string]: StateFixture }
-
-const storageNames: Readonly<Record<DType, string>> = {
-  float64: 'DoubleStorage',
-  float32: 'FloatStorage',
-  float16: 'HalfStorage',
-  bfloat16: 'BFloat16Storage',
-  int64: 'LongStorage',
-  int32: 'IntStorage',
-  int16: 'ShortStorage',
-  int8: 'CharStorage',
-  uint8: 'ByteStorage',
-  bool: 'BoolStorage',
-}
 
 /** A pickle of protocol 2, in the opcodes that torch.save writes. */
 export function pickleFile(state: StateFixture): Buffer {

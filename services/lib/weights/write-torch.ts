@@ -41,7 +41,8 @@ export async function writeTorch(path: string, state: StateDict): Promise<void> 
   }
 }
 
-const storageNames: Readonly<Record<DType, string>> = {
+/** torch's class of storage by dtype. */
+export const storageNames: Readonly<Record<DType, string>> = {
   float64: 'DoubleStorage',
   float32: 'FloatStorage',
   float16: 'HalfStorage',
