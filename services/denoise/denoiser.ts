@@ -1,3 +1,4 @@
+import { NotInBundle } from '../lib/bundles/errors.ts'
 import { fromDecoderPlanes, toEncoderPlanes, toMaskPlane } from '../lib/images/geometry.ts'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import { resizeNearest } from '../lib/images/resize.ts'
@@ -114,7 +115,7 @@ export function createDenoiser(
 
     async conditions({ subject, contextEmbedding, adapter, label, prompt, negativePrompt }) {
       const recipe = networks.conditions[adapter]
-      if (!recipe) throw new RangeError(`this bundle has no weights for ${adapter}`)
+      if (!recipe) throw new NotInBundle(`this bundle has no weights for ${adapter}`)
       const text = subjectPrompt(label, prompt)
       const subjectTokens = floatTensor([tokenizer.length])
       for (const position of subjectTokenPositions(tokenizer, label, text, config.subjectTokenRule)) {

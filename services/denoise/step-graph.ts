@@ -39,17 +39,19 @@ export function stepGraph(w: Weights, adapters: Weights, c: UNetConfig): Graph {
   const tokens = cast(subjectTokens, w.compute)
   const maps: { level: number; map: Value }[] = []
 
-  const both = cast(concat([latents, latents], 0), w.compute)
   const noise = unet(
     w,
-    both,
+    cast(latents, w.compute),
     timestep,
     {
+      /** The two halves have the same latents: they part where the first text is read. */
+      repeat: (x) => concat([x, x], 0),
       /** z = Attn(Q, K, V) + β · s · m ⊙ Attn(Q, K_ref, V_ref). */
       self: (scope, x, layer) => {
         const { subjectKey, subjectValue } = features[layer.block]!
         const [q, k, v] = ['to_q', 'to_k', 'to_v'].map((name) => linearNoBias(scope.at(name), x, layer.channels))
-        const own = halves(multiHeadAttention(q!, k!, v!, layer.heads))
+        const attended = multiHeadAttention(q!, k!, v!, layer.heads)
+        const own = layer.block === 0 ? oneRow(attended) : halves(attended)
         const subject = multiHeadAttention(
           oneRow(q!),
           cast(subjectKey, w.compute),
@@ -114,7 +116,7 @@ function halves(x: Value): Value {
   return reshape(x, [2, multiplyDims(images.shape[0]!, x.shape[1]!), x.shape[2]!])
 }
 
-/** [2n, T, C] → [1, 2n·T, C]: all tokens of both halves in one row. */
+/** [N, T, C] → [1, N·T, C]: all tokens in one row. */
 function oneRow(x: Value): Value {
   return reshape(x, [1, multiplyDims(x.shape[0]!, x.shape[1]!), x.shape[2]!])
 }

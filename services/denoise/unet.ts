@@ -1,7 +1,7 @@
 import { cast, silu } from '../lib/graph/ops/elementwise.ts'
-import { concat, upsampleNearest } from '../lib/graph/ops/layout.ts'
+import { concat } from '../lib/graph/ops/layout.ts'
 import type { Value } from '../lib/graph/value.ts'
-import { conv2d } from '../lib/nn/convolution.ts'
+import { conv2d, upsampleConv2d } from '../lib/nn/convolution.ts'
 import { timestepEmbedding } from '../lib/nn/embedding.ts'
 import { linear } from '../lib/nn/linear.ts'
 import { groupNorm } from '../lib/nn/normalization.ts'
@@ -37,7 +37,8 @@ export function readUNetConfig(published: unknown, source: string): UNetConfig {
 
 /**
  * diffusers UNet2DConditionModel as Stable Diffusion 1.5 sets it: latents [B, 4, 8h, 8w], timestep [B or 1] (float32,
- * 0 … 999) → ε [B, 4, 8h, 8w]. What the attention layers attend to is the caller's.
+ * 0 … 999) → ε [B, 4, 8h, 8w]. What the attention layers attend to is the caller's, and where its `attention.repeat`
+ * makes more of the latents, there are as many ε.
  */
 export function unet(w: Weights, latents: Value, timestep: Value, attention: UNetAttention, c: UNetConfig): Value {
   const norm = { groups: c.groups, epsilon: 1e-5 }
@@ -50,7 +51,7 @@ export function unet(w: Weights, latents: Value, timestep: Value, attention: UNe
 
   // In
   let x = conv2d(w.at('conv_in'), latents, { out: c.channels[0]!, kernel: 3, pad: 1 })
-  const skips = [x]
+  const skips = [attention.repeat?.(x) ?? x]
 
   // Down
   for (const [level, channels] of c.channels.entries()) {
@@ -80,8 +81,7 @@ export function unet(w: Weights, latents: Value, timestep: Value, attention: UNe
       x = resnet(block.at('resnets').at(index), concat([x, skips.pop()!], 1), time, channels, norm)
       if (level < top) x = attend(block.at('attentions').at(index), x, layers.up[level]![index]!)
     }
-    if (level > 0)
-      x = conv2d(block.at('upsamplers.0.conv'), upsampleNearest(x, 2), { out: channels, kernel: 3, pad: 1 })
+    if (level > 0) x = upsampleConv2d(block.at('upsamplers.0.conv'), x, channels)
   }
 
   // Out

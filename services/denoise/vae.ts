@@ -2,9 +2,9 @@ import { build, type Graph } from '../lib/graph/build.ts'
 import { multiplyDims } from '../lib/graph/dimension.ts'
 import { multiHeadAttention } from '../lib/graph/ops/attention.ts'
 import { add, cast, silu } from '../lib/graph/ops/elementwise.ts'
-import { halve, reshape, reshapeLike, transpose, upsampleNearest } from '../lib/graph/ops/layout.ts'
+import { halve, reshape, reshapeLike, transpose } from '../lib/graph/ops/layout.ts'
 import { input, type Value } from '../lib/graph/value.ts'
-import { channelsOf, conv2d } from '../lib/nn/convolution.ts'
+import { channelsOf, conv2d, upsampleConv2d } from '../lib/nn/convolution.ts'
 import { linear } from '../lib/nn/linear.ts'
 import { groupNorm } from '../lib/nn/normalization.ts'
 import { publishedConfig } from '../lib/nn/published-config.ts'
@@ -68,7 +68,7 @@ export function decode(w: Weights, latents: Value, c: VaeConfig): Value {
     for (let index = 0; index <= c.resnetsPerLevel; index++)
       x = resnet(block.at('resnets').at(index), x, null, channels, norm(c))
     if (level < levels.length - 1) {
-      x = conv2d(block.at('upsamplers.0.conv'), upsampleNearest(x, 2), { out: channels, kernel: 3, pad: 1 })
+      x = upsampleConv2d(block.at('upsamplers.0.conv'), x, channels)
     }
   }
   x = silu(groupNorm(decoder.at('conv_norm_out'), x, norm(c)))

@@ -17,15 +17,19 @@ import { countOperations } from '../../services/lib/graph/operations.ts'
 import { matmul } from '../../services/lib/graph/ops/matrix.ts'
 import { evaluateShape } from '../../services/lib/graph/shape.ts'
 import { input } from '../../services/lib/graph/value.ts'
+import { sessionOptions, weightsRoot } from '../../services/lib/runtime/session.ts'
 import { Weights } from '../../services/lib/weights/weights.ts'
 import { imageEmbeddingGraph, patchFeaturesGraph, readClipVisionConfig } from '../../services/vision/clip-vision.ts'
 import { randomCheckpoint, readLayout, readLayoutConfig } from './random-weights.ts'
 
 const threads = availableParallelism()
 
+type Compute = Weights['compute']
+
 interface Bench {
   readonly name: string
-  readonly graph: () => Graph
+  /** Convolutions are rewritten to fewer operations in float32 alone: float16 gives the plain form to count. */
+  readonly graph: (compute?: Compute) => Graph
   /** Sizes of the open axes: 512², one image, a subject that covers half of its photo. */
   readonly sizes: Record<string, number>
   readonly runs: number
@@ -34,8 +38,8 @@ interface Bench {
 
 const unet = () => readUNetConfig(readLayoutConfig('unet-sd15'), 'unet')
 const vae = () => readVaeConfig(readLayoutConfig('vae-sd'), 'vae')
-const weights = (layout: string, dtype: 'float32' | 'float16' = 'float32') =>
-  new Weights(randomCheckpoint(readLayout(layout), dtype))
+const weights = (layout: string, compute: Compute = 'float32') =>
+  new Weights(randomCheckpoint(readLayout(layout), 'float32'), compute)
 const subjectKeys = { subject_keys_0: 2048, subject_keys_1: 512, subject_keys_2: 128, subject_keys_3: 32 }
 const size512 = { batch: 1, images: 1, height: 8, width: 8 }
 
@@ -86,10 +90,20 @@ const benches: Bench[] = [
     sizes: { batch: 2 },
     runs: 3,
   },
-  { name: 'VAE encoder, 512²', graph: () => vaeEncoderGraph(weights('vae-sd'), vae()), sizes: size512, runs: 1 },
+  {
+    name: 'VAE encoder, 512²',
+    graph: (compute) => vaeEncoderGraph(weights('vae-sd', compute), vae()),
+    sizes: size512,
+    runs: 1,
+  },
   {
     name: 'UNet subject pass, 512²',
-    graph: () => subjectGraph(weights('unet-sd15'), weights('moma-adapters').at('self_cross_attentions'), unet()),
+    graph: (compute) =>
+      subjectGraph(
+        weights('unet-sd15', compute),
+        weights('moma-adapters', compute).at('self_cross_attentions'),
+        unet(),
+      ),
     sizes: { ...size512, text_tokens: 73, ...subjectKeys },
     runs: 1,
   },
@@ -109,12 +123,18 @@ const benches: Bench[] = [
   },
   {
     name: 'UNet step, 512², both halves',
-    graph: () => stepGraph(weights('unet-sd15'), weights('moma-adapters').at('self_cross_attentions'), unet()),
+    graph: (compute) =>
+      stepGraph(weights('unet-sd15', compute), weights('moma-adapters', compute).at('self_cross_attentions'), unet()),
     sizes: { ...size512, text_tokens: 77, ...subjectKeys },
     runs: 3,
     profile: true,
   },
-  { name: 'VAE decoder, 512²', graph: () => vaeDecoderGraph(weights('vae-sd'), vae()), sizes: size512, runs: 1 },
+  {
+    name: 'VAE decoder, 512²',
+    graph: (compute) => vaeDecoderGraph(weights('vae-sd', compute), vae()),
+    sizes: size512,
+    runs: 1,
+  },
 ]
 
 /** Linear layers of the decoder in 4 bits, as a bundle is prepared. */
@@ -132,11 +152,9 @@ function int4Layout(layout: Record<string, readonly number[]>): Record<string, r
 }
 
 async function open(graph: Graph, profileFolder?: string): Promise<InferenceSession> {
-  return InferenceSession.create(graph.encode('/'), {
-    intraOpNumThreads: threads,
-    logSeverityLevel: 3,
+  return InferenceSession.create(graph.encode(weightsRoot), {
+    ...sessionOptions({ provider: 'cpu', threads }),
     ...(profileFolder ? { enableProfiling: true, profileFilePrefix: join(profileFolder, 'step') } : {}),
-    extra: { session: { model_external_initializers_file_folder_path: '/' } },
   })
 }
 
@@ -203,14 +221,15 @@ const wanted = process.argv.slice(2)
 console.log(
   `${cpus()[0]?.model}, ${threads} threads, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, onnxruntime-node on the CPU, float32`,
 )
+console.log('GFLOP: operations done; plain: those of the same network with plain convolutions.')
 console.log(
-  `${'network'.padEnd(36)}${'emit ms'.padStart(9)}${'load s'.padStart(9)}${'GFLOP'.padStart(9)}${'run ms'.padStart(10)}${'GFLOP/s'.padStart(9)}${'ceiling'.padStart(9)}${'ratio'.padStart(8)}`,
+  `${'network'.padEnd(36)}${'emit ms'.padStart(9)}${'load s'.padStart(9)}${'GFLOP'.padStart(9)}${'plain'.padStart(9)}${'run ms'.padStart(10)}${'GFLOP/s'.padStart(9)}${'ceiling'.padStart(9)}${'ratio'.padStart(8)}`,
 )
 for (const bench of benches.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)))) {
   const before = await ceiling()
   let started = performance.now()
   const graph = bench.graph()
-  graph.encode('/')
+  graph.encode(weightsRoot)
   const emitMs = performance.now() - started
   started = performance.now()
   const profileFolder = bench.profile ? mkdtempSync(join(tmpdir(), 'moma-profile-')) : undefined
@@ -226,6 +245,7 @@ for (const bench of benches.filter(({ name }) => wanted.length === 0 || wanted.s
     emitMs.toFixed(0).padStart(9),
     loadS.toFixed(1).padStart(9),
     (operations / 1e9).toFixed(0).padStart(9),
+    (countOperations(bench.graph('float16'), bench.sizes) / 1e9).toFixed(0).padStart(9),
     runMs.toFixed(0).padStart(10),
     rate.toFixed(0).padStart(9),
     best.toFixed(0).padStart(9),

@@ -3,9 +3,8 @@ import { attend, transformer, transformerBlock, type UNetAttention } from '../..
 import { attentionLayers, readUNetConfig, timeEmbedding, unet } from '../../services/denoise/unet.ts'
 import { build } from '../../services/lib/graph/build.ts'
 import { silu } from '../../services/lib/graph/ops/elementwise.ts'
-import { upsampleNearest } from '../../services/lib/graph/ops/layout.ts'
 import { input, type Value } from '../../services/lib/graph/value.ts'
-import { conv2d } from '../../services/lib/nn/convolution.ts'
+import { conv2d, upsampleConv2d } from '../../services/lib/nn/convolution.ts'
 import { type FloatTensor, floatTensor, type HostTensor } from '../../services/lib/runtime/tensor.ts'
 import { goldenWeights, networkTolerance, readGolden, readJson, relativeError, runGraph } from './golden.ts'
 
@@ -110,7 +109,7 @@ describe('blocks', () => {
   test('downsample and upsample', async () => {
     const [down, up] = [golden.out('downsample').shape[1]!, golden.out('upsample').shape[1]!]
     const halved = (x: Value) => conv2d(w('downsample').at('conv'), x, { out: down, kernel: 3, stride: 2, pad: 1 })
-    const grown = (x: Value) => conv2d(w('upsample').at('conv'), upsampleNearest(x, 2), { out: up, kernel: 3, pad: 1 })
+    const grown = (x: Value) => upsampleConv2d(w('upsample').at('conv'), x, up)
     expect(await run('downsample', halved)).toBeLessThan(networkTolerance)
     expect(await run('upsample', grown)).toBeLessThan(networkTolerance)
   })

@@ -1,9 +1,8 @@
 import { resnet } from '../../services/denoise/resnet.ts'
 import { attention, readVaeConfig, vaeDecoderGraph, vaeEncoderGraph } from '../../services/denoise/vae.ts'
 import { build } from '../../services/lib/graph/build.ts'
-import { upsampleNearest } from '../../services/lib/graph/ops/layout.ts'
 import { input, type Value } from '../../services/lib/graph/value.ts'
-import { conv2d } from '../../services/lib/nn/convolution.ts'
+import { conv2d, upsampleConv2d } from '../../services/lib/nn/convolution.ts'
 import { floatTensor } from '../../services/lib/runtime/tensor.ts'
 import type { Weights } from '../../services/lib/weights/weights.ts'
 import { goldenWeights, networkTolerance, readGolden, readJson, relativeError, runGraph } from './golden.ts'
@@ -45,7 +44,7 @@ describe('blocks', () => {
     resnet_shortcut: (w, x, channels) => resnet(w, x, null, channels, norm),
     mid_attention: (w, x) => attention(w, x, config),
     downsample: (w, x, out) => conv2d(w.at('conv'), x, { out, kernel: 3, stride: 2, pad: [0, 0, 1, 1] }),
-    upsample: (w, x, out) => conv2d(w.at('conv'), upsampleNearest(x, 2), { out, kernel: 3, pad: 1 }),
+    upsample: (w, x, out) => upsampleConv2d(w.at('conv'), x, out),
   }
 
   test.each(Object.keys(blocks))('%s agrees with diffusers', async (name) => {

@@ -40,3 +40,8 @@ export function reasonOf(error: unknown): string {
 export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
+
+/** Something is asked for that this bundle has no network for. */
+export class NotInBundle extends RangeError {
+  override readonly name = 'NotInBundle'
+}

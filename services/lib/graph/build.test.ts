@@ -2,7 +2,17 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { build } from './build.ts'
 import { conv } from './ops/convolution.ts'
 import { add, cast, multiply, silu } from './ops/elementwise.ts'
-import { concat, everyNth, halve, range, reshape, slice, transpose, upsampleNearest } from './ops/layout.ts'
+import {
+  concat,
+  depthToSpace,
+  everyNth,
+  halve,
+  range,
+  reshape,
+  slice,
+  transpose,
+  upsampleNearest,
+} from './ops/layout.ts'
 import { matmul } from './ops/matrix.ts'
 import { constant, GraphError, input, type Value } from './value.ts'
 
@@ -36,6 +46,13 @@ test('layout ops agree with their inferred shapes', async () => {
     halves: concat([...halve(x, 1)].reverse(), 1),
     last: slice(x, 3, -1),
     range: cast(range(x, 2), 'float32'),
+    squares: depthToSpace(concat([x, x], 1), 2),
+    borrowed: reshape(transpose(x, [0, 2, 1, 3]), ['batch', 2, '4*height', '4*width'], [x]),
+    depthwise: conv(x, constant('float32', [2, 1, 6, 1], new Array(12).fill(1)), null, {
+      stride: [4, 1],
+      pad: [1, 0, 1, 0],
+      groups: 2,
+    }),
   }
   const shapes = {
     every: [2, 2, 2, 4],
@@ -44,12 +61,19 @@ test('layout ops agree with their inferred shapes', async () => {
     halves: [2, 2, 4, 8],
     last: [2, 2, 4, 1],
     range: [4],
+    squares: [2, 1, 8, 16],
+    borrowed: [2, 2, 4, 8],
+    depthwise: [2, 2, 1, 8],
   }
   const results = await run([x], pieces, { x: new Tensor('float32', numbers(2 * 2 * 4 * 8), [2, 2, 4, 8]) })
   for (const [name, shape] of Object.entries(shapes)) expect([name, results[name]!.dims]).toEqual([name, shape])
   expect([...(results.every!.data as Float32Array)].slice(0, 8)).toEqual([0, 2, 4, 6, 16, 18, 20, 22])
   expect([...(results.last!.data as Float32Array)].slice(0, 4)).toEqual([7, 15, 23, 31])
   expect([...(results.halves!.data as Float32Array)].slice(0, 2)).toEqual([32, 33])
+  // The channels' outermost factor is the place in a square: 0 and 32 beside each other, then 0 and 32 again below.
+  expect([...(results.squares!.data as Float32Array)].slice(0, 4)).toEqual([0, 32, 1, 33])
+  // 0 + 8 + 16 + 24, the sum of the first column.
+  expect((results.depthwise!.data as Float32Array)[0]).toBe(48)
 })
 
 test('silu is x · sigmoid(x)', async () => {

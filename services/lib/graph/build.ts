@@ -20,7 +20,7 @@ export interface Graph {
   encode(folder: string): Uint8Array
 }
 
-/** ai.onnx opset: 21 is the first with per-channel scales in GroupNormalization. */
+/** ai.onnx opset that the functions in `ops/` are written for. */
 export const opset = 21
 const contribOpset = 1
 const irVersion = 10

@@ -1,4 +1,13 @@
-import { addDims, equalDims, evaluateDim, floorDivideDim, multiplyDims, parseDim, showDim } from './dimension.ts'
+import {
+  addDims,
+  dividesDim,
+  equalDims,
+  evaluateDim,
+  floorDivideDim,
+  multiplyDims,
+  parseDim,
+  showDim,
+} from './dimension.ts'
 
 test('products of names and numbers are read, multiplied and shown in one canonical order', () => {
   const area = multiplyDims(parseDim('8*width'), parseDim('8*height'))
@@ -20,6 +29,13 @@ test('a floor is taken only where it does not depend on the names', () => {
   expect(showDim(addDims(halved, 1))).toBe('4*height')
   expect(floorDivideDim(parseDim('height'), 2)).toBeUndefined()
   expect(floorDivideDim(-3, 2)).toBe(-2)
+})
+
+test('a number divides a size for certain where it divides every term', () => {
+  expect(dividesDim(parseDim('8*height'), 4)).toBe(true)
+  expect(dividesDim(parseDim('2*height'), 4)).toBe(false)
+  expect(dividesDim(addDims(parseDim('4*height'), 2), 4)).toBe(false)
+  expect([dividesDim(12, 4), dividesDim(6, 4), dividesDim(6, 2)]).toEqual([true, false, true])
 })
 
 test('what is no product is refused with its text', () => {

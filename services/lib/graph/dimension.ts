@@ -55,6 +55,11 @@ export function floorDivideDim(a: Dim, divisor: number): Dim | undefined {
   return fromTerms(quotient)
 }
 
+/** Whether `divisor` divides a whatever the sizes of its names are. */
+export function dividesDim(a: Dim, divisor: number): boolean {
+  return [...termsOf(a).values()].every((coefficient) => coefficient % divisor === 0)
+}
+
 export function equalDims(a: Dim, b: Dim): boolean {
   if (typeof a === 'number' || typeof b === 'number') return a === b
   if (a.terms.size !== b.terms.size) return false

@@ -1,16 +1,19 @@
 import type { Graph } from './build.ts'
+import { foldedNodes } from './folding.ts'
 import { evaluateShape } from './shape.ts'
 import type { Node, Value } from './value.ts'
 
 /**
  * Floating-point operations that one run of the graph must do in its matrix products, convolutions and attentions,
  * two for every multiply-add, at the given sizes of the open axes. The rest (norms, activations, copies) is bound by
- * memory, not counted. Throws a RangeError on an open axis without a size.
+ * memory, not counted, and neither is what is computed once, at load. Throws a RangeError on an open axis without a size.
  */
 export function countOperations(graph: Graph, sizes: Readonly<Record<string, number>>): number {
   const outputs = firstOutputs(graph)
+  const folded = foldedNodes(graph)
   let total = 0
   for (const node of graph.nodes) {
+    if (folded.has(node)) continue
     const shapes = node.inputs.map((operand) => (operand ? evaluateShape(operand.shape, sizes) : []))
     const output = outputs.get(node)
     if (output) total += operationsOf(node, shapes, evaluateShape(output.shape, sizes))

@@ -1,4 +1,6 @@
+import { productOfDims } from '../graph/dimension.ts'
 import { add } from '../graph/ops/elementwise.ts'
+import { reshape, reshapeLike } from '../graph/ops/layout.ts'
 import { gemmTransposed, matmulInt4, matmulTransposed } from '../graph/ops/matrix.ts'
 import type { Value } from '../graph/value.ts'
 import type { Weights } from '../weights/weights.ts'
@@ -7,7 +9,10 @@ import type { Weights } from '../weights/weights.ts'
 export function linear(w: Weights, x: Value, out: number): Value {
   const weight = w.tensor('weight', [out, lastSize(x)])
   const bias = w.tensor('bias', [out])
-  return x.shape.length === 2 ? gemmTransposed(x, weight, bias) : add(matmulTransposed(x, weight), bias)
+  if (x.shape.length === 2) return gemmTransposed(x, weight, bias)
+  // Gemm adds the bias on the way, but takes matrices only, and rows must find back to x's open axes.
+  if (out === lastSize(x)) return reshapeLike(gemmTransposed(flattenRows(x), weight, bias), x)
+  return add(matmulTransposed(x, weight), bias)
 }
 
 /**
@@ -19,6 +24,11 @@ export function linearNoBias(w: Weights, x: Value, out: number): Value {
   if (!w.has('weight.int4')) return matmulTransposed(x, w.tensor('weight', [out, size]))
   const blocks = Math.ceil(size / 32)
   return matmulInt4(x, w.stored('weight.int4', [out, blocks, 16]), w.tensor('weight.scales', [out, blocks]))
+}
+
+/** [..., C] → [rows, C], a free view. */
+export function flattenRows(x: Value): Value {
+  return reshape(x, [productOfDims(x.shape.slice(0, -1)), lastSize(x)])
 }
 
 /** The size of the last axis, which the weights of a network always fix. */

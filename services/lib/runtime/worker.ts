@@ -1,11 +1,11 @@
 // A network's own thread: `run` of onnxruntime-node blocks the thread that calls it for as long as the network takes.
-import { parse } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { Graph } from '../graph/build.ts'
-import { bytesPerElement } from '../graph/dtype.ts'
+import { weightBytes } from '../graph/folding.ts'
 import type { Answer, Order, WorkerData } from './protocol.ts'
-import { elementCountOf, type HostTensor } from './tensor.ts'
+import { sessionOptions, weightsRoot } from './session.ts'
+import type { HostTensor } from './tensor.ts'
 
 const { recipe, execution } = workerData as WorkerData
 const port = parentPort!
@@ -50,29 +50,8 @@ async function emit(): Promise<Graph> {
   return builder(...recipe.args)
 }
 
-/** Memory that the weights take once loaded: a weight behind a cast is kept in the precision that it is cast to. */
-function weightBytes(emitted: Graph): number {
-  const bytes = new Map<string, number>()
-  for (const node of emitted.nodes) {
-    for (const operand of node.inputs) {
-      if (operand?.producer.kind !== 'external') continue
-      const count = elementCountOf(operand.shape.map(Number))
-      const cast = node.op === 'Cast' && node.attributes.to !== undefined
-      bytes.set(operand.producer.name, count * (cast ? bytesPerElement.float32 : bytesPerElement[operand.dtype]))
-    }
-  }
-  return [...bytes.values()].reduce((sum, count) => sum + count, 0)
-}
-
 async function load(emitted: Graph): Promise<InferenceSession> {
-  // Weights are found relative to this folder, and only below it: the root covers every checkpoint.
-  const folder = parse(process.cwd()).root
-  return InferenceSession.create(emitted.encode(folder), {
-    executionProviders: [execution.provider],
-    intraOpNumThreads: execution.threads,
-    logSeverityLevel: 3,
-    extra: { session: { model_external_initializers_file_folder_path: folder } },
-  })
+  return InferenceSession.create(emitted.encode(weightsRoot), sessionOptions(execution))
 }
 
 async function run(

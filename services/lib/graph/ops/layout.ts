@@ -3,23 +3,42 @@ import { elementCount, equalShapes, normalizeAxis, parseShape, showShape, sumOfD
 import { constant, emit, emitOne, graphError, type Value } from '../value.ts'
 
 /**
- * Reshape (opset 21). At most one axis may be open without standing at the same place in x's own shape; where more
- * are, use `reshapeLike`. A free view: nothing is copied.
+ * Reshape (opset 21). An open axis must stand at the same place in x's own shape, or somewhere in the shape of one of
+ * `sizes`, whose size it takes when the graph runs; one axis at most may do neither. A free view: nothing is copied.
  */
-export function reshape(x: Value, shape: readonly (string | number | Dim)[]): Value {
+export function reshape(x: Value, shape: readonly (string | number | Dim)[], sizes: readonly Value[] = []): Value {
   const target = parseShape(shape)
   if (!equalDims(elementCount(target), elementCount(x.shape))) {
     throw graphError(reshape, 'Reshape', [x], `${showShape(target)} holds another number of elements`)
   }
-  const sizes = target.map((dim, axis) => {
+  const pieces = target.map((dim, axis): number | Value => {
     if (typeof dim === 'number') return dim
     const same = x.shape[axis]
-    return same !== undefined && equalDims(dim, same) ? 0 : -1
+    return same !== undefined && equalDims(dim, same) ? 0 : (sizeFrom(sizes, dim) ?? -1)
   })
-  if (sizes.filter((size) => size === -1).length > 1) {
-    throw graphError(reshape, 'Reshape', [x], `${showShape(target)} has more than one open axis: use reshapeLike`)
+  if (pieces.filter((piece) => piece === -1).length > 1) {
+    const problem = `${showShape(target)} has more than one open axis: name values that have their sizes, or use reshapeLike`
+    throw graphError(reshape, 'Reshape', [x], problem)
   }
-  return emitOne({ name: 'Reshape' }, [x, constant('int64', [sizes.length], sizes)], {}, x.dtype, target)
+  return emitOne({ name: 'Reshape' }, [x, joinSizes(pieces)], {}, x.dtype, target)
+}
+
+/** The size (int64 [1]) of the first axis of `values` that is as long as `dim`; undefined where there is none. */
+function sizeFrom(values: readonly Value[], dim: Dim): Value | undefined {
+  for (const value of values) {
+    const axis = value.shape.findIndex((size) => equalDims(size, dim))
+    if (axis >= 0)
+      return emitOne({ name: 'Shape' }, [value], { start: { int: axis }, end: { int: axis + 1 } }, 'int64', [1])
+  }
+  return undefined
+}
+
+/** One int64 vector out of numbers and int64 [1] values: a constant where all are numbers. */
+function joinSizes(pieces: readonly (number | Value)[]): Value {
+  const numbers = pieces.filter((piece) => typeof piece === 'number')
+  if (numbers.length === pieces.length) return constant('int64', [pieces.length], numbers)
+  const vectors = pieces.map((piece) => (typeof piece === 'number' ? constant('int64', [1], [piece]) : piece))
+  return emitOne({ name: 'Concat' }, vectors, { axis: { int: 0 } }, 'int64', [pieces.length])
 }
 
 /** Reshape (opset 21) to the shape that `like` has when the graph runs. */
@@ -159,6 +178,20 @@ export function upsampleNearest(x: Value, factor: number): Value {
     x.dtype,
     shape,
   )
+}
+
+/**
+ * DepthToSpace (opset 13, DCR): x [B, side² · C, H, W] → [B, C, side · H, side · W]; the channels' outermost factor says
+ * which place in a square a value takes, row by row.
+ */
+export function depthToSpace(x: Value, side: number): Value {
+  const [batch, channels, height, width] = x.shape
+  if (x.shape.length !== 4 || typeof channels !== 'number' || channels % side ** 2 !== 0) {
+    throw graphError(depthToSpace, 'DepthToSpace', [x], `expected [B, C, H, W] with channels that ${side}² divides`)
+  }
+  const shape = [batch!, channels / side ** 2, multiplyDims(height!, side), multiplyDims(width!, side)]
+  const attributes = { blocksize: { int: side }, mode: { string: 'DCR' } }
+  return emitOne({ name: 'DepthToSpace' }, [x], attributes, x.dtype, shape)
 }
 
 function sliceNode(x: Value, axis: number, start: number, end: number, step: number, length: Dim): Value {

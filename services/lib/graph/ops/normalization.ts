@@ -21,16 +21,6 @@ export function instanceNormalization(x: Value, scale: Value, bias: Value, epsil
   return emitOne({ name: 'InstanceNormalization' }, [x, scale, bias], { epsilon: { float: epsilon } }, x.dtype, x.shape)
 }
 
-/** GroupNormalization (opset 21): x [B, C, ...], C in equal groups of neighbours; scale and bias [C]. */
-export function groupNormalization(x: Value, scale: Value, bias: Value, groups: number, epsilon: number): Value {
-  checkChannels(groupNormalization, 'GroupNormalization', x, 1, scale, bias)
-  if (typeof x.shape[1] !== 'number' || x.shape[1] % groups !== 0) {
-    throw graphError(groupNormalization, 'GroupNormalization', [x], `expected channels that ${groups} groups divide`)
-  }
-  const attributes = { num_groups: { int: groups }, epsilon: { float: epsilon } }
-  return emitOne({ name: 'GroupNormalization' }, [x, scale, bias], attributes, x.dtype, x.shape)
-}
-
 function checkChannels(opFunction: unknown, op: string, x: Value, axis: number, ...vectors: Value[]): void {
   const channels = x.shape.at(axis)
   for (const vector of vectors) {

@@ -1,0 +1,18 @@
+import { parse } from 'node:path'
+import type { InferenceSession } from 'onnxruntime-node'
+import type { ExecutionOptions } from './recipe.ts'
+
+/** Weights are found relative to this folder, and only below it: the root covers every checkpoint. */
+export const weightsRoot = parse(process.cwd()).root
+
+/** How every network is loaded; its graph is encoded for `weightsRoot`. */
+export function sessionOptions({ provider, threads }: ExecutionOptions): InferenceSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    intraOpNumThreads: threads,
+    // A memory plan is made for the sizes of one run and takes a block of its own beside what that run had taken.
+    enableMemPattern: false,
+    logSeverityLevel: 3,
+    extra: { session: { model_external_initializers_file_folder_path: weightsRoot } },
+  }
+}
