@@ -10,7 +10,7 @@ export interface Context {
    * The context embedding [1, E]: what the CLIP image embedding of the picture to be should be. `features` are the
    * subject's patch features [1, patches, C]. Throws when label or prompt breaks its bounds.
    */
-  contextEmbedding(request: ContextRequest): Promise<FloatTensor>
+  contextEmbedding(request: ContextRequest, signal?: AbortSignal): Promise<FloatTensor>
 }
 
 export interface ContextRequest {
@@ -21,7 +21,8 @@ export interface ContextRequest {
 
 export function createContext(pool: NetworkPool, decoder: Recipe, tokenizer: LlamaTokenizer): Context {
   return {
-    async contextEmbedding({ features, label, prompt }) {
+    async contextEmbedding({ features, label, prompt }, signal) {
+      signal?.throwIfAborted()
       const { before, after } = encodeInstruction(tokenizer, label, prompt, features.shape[1]!)
       const feeds = {
         features,

@@ -1,5 +1,6 @@
+import { NotInBundle } from '../lib/bundles/errors.ts'
 import { clipMean, clipStd, padToSquare, toNormalizedPlanes } from '../lib/images/geometry.ts'
-import type { RgbImage } from '../lib/images/image.ts'
+import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import { resizeBicubic } from '../lib/images/resize.ts'
 import type { NetworkPool } from '../lib/runtime/pool.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
@@ -8,9 +9,11 @@ import { type FloatTensor, floatTensor } from '../lib/runtime/tensor.ts'
 /** What the vision service sees in a picture. In this process or behind gRPC, it is the same. */
 export interface Vision {
   /** CLIP-L patch features for the MLLM, of the subject on white: [1, patches, C]. */
-  patchFeatures(picture: RgbImage): Promise<FloatTensor>
-  /** ViT-H image embedding [1, E]; what IP-Adapter draws from. Throws where the bundle has no such tower. */
-  imageEmbedding(picture: RgbImage): Promise<FloatTensor>
+  patchFeatures(picture: RgbImage, signal?: AbortSignal): Promise<FloatTensor>
+  /** ViT-H image embedding [1, E]; what IP-Adapter draws from. Throws NotInBundle where the bundle has no such tower. */
+  imageEmbedding(picture: RgbImage, signal?: AbortSignal): Promise<FloatTensor>
+  /** How likely each pixel belongs to the photo's main thing, 0 … 255 at the photo's size. Throws NotInBundle where the bundle has no segmentation network. */
+  segment(photo: RgbImage, signal?: AbortSignal): Promise<GreyImage>
 }
 
 /** A tower with the side of the square picture that it takes, in pixels. */
@@ -25,18 +28,27 @@ export interface VisionNetworks {
 }
 
 export function createVision(pool: NetworkPool, networks: VisionNetworks): Vision {
-  const see = async ({ recipe, imageSizePx }: VisionTower, picture: RgbImage, output: string) => {
+  const see = async (
+    { recipe, imageSizePx }: VisionTower,
+    picture: RgbImage,
+    output: string,
+    signal: AbortSignal | undefined,
+  ) => {
     const pixels = await clipPixels(picture, imageSizePx)
+    signal?.throwIfAborted()
     const results = await pool.with(recipe, (network) => network.run({ pixels }))
     const result = results[output]
     if (result?.dtype !== 'float32') throw new TypeError(`${recipe.name}: no output '${output}'`)
     return result
   }
   return {
-    patchFeatures: (picture) => see(networks.patchFeatures, picture, 'features'),
-    imageEmbedding: async (picture) => {
-      if (!networks.imageEmbedding) throw new RangeError('this bundle has no vision tower for image embeddings (vitH)')
-      return see(networks.imageEmbedding, picture, 'embedding')
+    patchFeatures: (picture, signal) => see(networks.patchFeatures, picture, 'features', signal),
+    imageEmbedding: async (picture, signal) => {
+      if (!networks.imageEmbedding) throw new NotInBundle('this bundle has no vision tower for image embeddings (vitH)')
+      return see(networks.imageEmbedding, picture, 'embedding', signal)
+    },
+    segment: async () => {
+      throw new NotInBundle('this bundle has no segmentation network')
     },
   }
 }

@@ -8,6 +8,8 @@ export interface Network {
   readonly name: string
   /** Memory that its weights take once loaded. */
   readonly weightBytes: number
+  /** Settles when its thread has ended, for whatever reason. */
+  readonly ended: Promise<void>
   /** Reads the weights; once, before the first run. */
   load(): Promise<void>
   /** Runs are done one after another. Throws a NetworkError that names network and cause. */
@@ -19,6 +21,15 @@ export interface Network {
 /** A network that can't be made, or failed. */
 export class NetworkError extends Error {
   override readonly name = 'NetworkError'
+  readonly network: string
+  /** Whether its thread has ended: another one may do what this one did not. */
+  readonly lost: boolean
+
+  constructor(network: string, reason: string, lost = false) {
+    super(`${network}: ${reason}`)
+    this.network = network
+    this.lost = lost
+  }
 }
 
 /** Longest wait for a thread to close in good order before it is ended. */
@@ -29,14 +40,15 @@ export async function openNetwork(recipe: Recipe, execution: ExecutionOptions): 
   const thread = startThread(recipe, execution)
   try {
     const emitted = await thread.ask({ kind: 'emit' })
-    if (emitted.kind !== 'emitted') throw new NetworkError(`${recipe.name}: answered '${emitted.kind}' to 'emit'`)
+    if (emitted.kind !== 'emitted') throw new NetworkError(recipe.name, `answered '${emitted.kind}' to 'emit'`)
     return {
       name: recipe.name,
       weightBytes: emitted.weightBytes,
+      ended: thread.exited,
       load: async () => void (await thread.ask({ kind: 'load' })),
       run: async (feeds) => {
         const answer = await thread.ask({ kind: 'run', feeds })
-        if (answer.kind !== 'results') throw new NetworkError(`${recipe.name}: answered '${answer.kind}' to 'run'`)
+        if (answer.kind !== 'results') throw new NetworkError(recipe.name, `answered '${answer.kind}' to 'run'`)
         return answer.results
       },
       dispose: thread.end,
@@ -60,7 +72,7 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
   let ending: Promise<void> | undefined
 
   const endAll = (reason: string) => {
-    ended ??= new NetworkError(`${recipe.name}: ${reason}`)
+    ended ??= new NetworkError(recipe.name, reason, true)
     for (const { reject } of waiting.values()) reject(ended)
     waiting.clear()
     worker.unref()
@@ -74,7 +86,7 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
     waiting.delete(answer.id)
     // A thread that nobody waits for must not keep the process alive.
     if (waiting.size === 0) worker.unref()
-    if (answer.kind === 'failed') asked?.reject(new NetworkError(`${recipe.name}: ${answer.message}`))
+    if (answer.kind === 'failed') asked?.reject(new NetworkError(recipe.name, answer.message))
     else asked?.resolve(answer)
   })
   worker.unref()
@@ -106,5 +118,5 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
     await Promise.race([closed.catch(() => undefined), timeout])
     clearTimeout(timer)
   }
-  return { ask, end }
+  return { ask, end, exited }
 }

@@ -9,6 +9,8 @@ export interface NetworkPool {
   readonly loadedBytes: number
   /** Names of the loaded networks, the least recently used first. */
   readonly loaded: readonly string[]
+  /** Told of every network that is lost: its thread ended by itself. The next use opens it anew. Returns what ends the telling. */
+  onLost(listener: (recipe: Recipe) => void): () => void
   /** Ends all networks, also those in use. May be called again. */
   dispose(): Promise<void>
 }
@@ -33,6 +35,7 @@ interface Entry {
 
 export function createNetworkPool(options: PoolOptions): NetworkPool {
   const entries = new Map<string, Entry>()
+  const lostListeners = new Set<(recipe: Recipe) => void>()
   let clock = 0
   let disposed = false
   // Loads are made one after another: each first makes room for itself.
@@ -50,6 +53,14 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
     }
   }
 
+  /** A network that has left the entries was let go; one that is still there ended by itself. */
+  const forget = (entry: Entry, recipe: Recipe) => {
+    const key = recipeKey(recipe)
+    if (entries.get(key) !== entry) return
+    entries.delete(key)
+    for (const listener of lostListeners) listener(recipe)
+  }
+
   const load = async (entry: Entry, recipe: Recipe): Promise<Network> => {
     const started = performance.now()
     const network = await openNetwork(recipe, { provider: options.provider, threads: options.threads })
@@ -62,6 +73,7 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
       throw error
     }
     options.onLoad?.({ name: recipe.name, weightBytes: network.weightBytes, elapsedMs: performance.now() - started })
+    void network.ended.then(() => forget(entry, recipe))
     return network
   }
 
@@ -98,6 +110,10 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
     },
     get loaded() {
       return byAge().map(([, { name }]) => name)
+    },
+    onLost(listener) {
+      lostListeners.add(listener)
+      return () => lostListeners.delete(listener)
     },
     async dispose() {
       disposed = true

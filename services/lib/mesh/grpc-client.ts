@@ -1,0 +1,240 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type CallOptions,
+  type Client,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  Metadata,
+  type ServiceDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js'
+import { type Contract, isIdempotent } from './contracts.ts'
+import { createEndpoints, type EndpointOptions } from './endpoints.ts'
+import { codeOf, MeshError } from './errors.ts'
+import { fieldKeys } from './grpc-server.ts'
+import { callFields } from './log.ts'
+
+/** How often a call that found nobody is tried again, and how long is waited in between. */
+export interface RetryOptions {
+  readonly attempts: number
+  /** Wait before the second attempt, doubled for each one after it; a random share of it is waited. */
+  readonly firstMs: number
+  readonly largestMs: number
+}
+
+const defaultRetry: RetryOptions = { attempts: 4, firstMs: 100, largestMs: 2000 }
+
+export interface MeshClientOptions extends EndpointOptions {
+  /** Of a whole call with its retries, where a method has none of its own. */
+  readonly deadlineMs: number
+  readonly deadlinesMs?: Readonly<Record<string, number>>
+  readonly retry?: RetryOptions
+}
+
+type Input<Definition, Name extends keyof Definition> = Definition[Name] extends {
+  requestSerialize: (value: infer Request) => Buffer
+}
+  ? Request
+  : never
+type Output<Definition, Name extends keyof Definition> = Definition[Name] extends {
+  responseDeserialize: (bytes: Buffer) => infer Response
+}
+  ? Response
+  : never
+type NameOf<Definition> = keyof {
+  [Name in keyof Definition as string extends Name ? never : number extends Name ? never : Name]: true
+} &
+  string
+
+/**
+ * Calls to one service at several addresses, in turn, to those that serve. Calls that may be repeated are, on
+ * UNAVAILABLE, while nothing of their answer was handed on. Everything throws a MeshError, or the signal's reason.
+ */
+export interface MeshClient<Definition> {
+  unary<Name extends NameOf<Definition>>(
+    method: Name,
+    request: Input<Definition, Name>,
+    signal?: AbortSignal,
+  ): Promise<Output<Definition, Name>>
+  /** `requests` makes the stream anew for every attempt. */
+  clientStream<Name extends NameOf<Definition>>(
+    method: Name,
+    requests: () => Iterable<Input<Definition, Name>>,
+    signal?: AbortSignal,
+  ): Promise<Output<Definition, Name>>
+  /** Leaving the loop cancels the call; a slow consumer slows the server. */
+  serverStream<Name extends NameOf<Definition>>(
+    method: Name,
+    request: Input<Definition, Name>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Output<Definition, Name>>
+  /** How many addresses serve now. */
+  readonly serving: number
+  /** Ends all calls. May be called again. */
+  dispose(): void
+}
+
+export function createMeshClient<Definition extends ServiceDefinition>(
+  contract: Contract<Definition>,
+  options: MeshClientOptions,
+): MeshClient<Definition> {
+  const { deadlineMs, deadlinesMs = {}, retry = defaultRetry } = options
+  const endpoints = createEndpoints(contract, options)
+  const deadlineOf = (method: string) => Date.now() + (deadlinesMs[method] ?? deadlineMs)
+
+  /** Tries until something is handed on, or nothing is left to try. */
+  const attempt = async function* <T>(
+    method: string,
+    signal: AbortSignal | undefined,
+    start: (client: Client, deadline: number) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
+    const deadline = deadlineOf(method)
+    const attempts = isIdempotent(contract, method) ? retry.attempts : 1
+    for (let failures = 0; ; ) {
+      const client = await endpoints.pick(signal)
+      let handedOn = false
+      try {
+        for await (const item of start(client, deadline)) {
+          handedOn = true
+          yield item
+        }
+        return
+      } catch (error) {
+        signal?.throwIfAborted()
+        const fault = asMeshError(error, contract)
+        if (fault.code !== 'UNAVAILABLE' || handedOn || ++failures >= attempts || Date.now() >= deadline) throw fault
+        const waitMs = Math.min(retry.firstMs * 2 ** (failures - 1), retry.largestMs, deadline - Date.now())
+        await sleep(waitMs * Math.random(), undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted())
+      }
+    }
+  }
+  const only = async <T>(items: AsyncIterable<T>): Promise<T> => {
+    for await (const item of items) return item
+    throw new MeshError('INTERNAL', `${contract.shortName} answered nothing`)
+  }
+
+  const definitionOf = (method: string) => contract.definition[method]!
+
+  return {
+    unary(method, request, signal) {
+      const { path, requestSerialize, responseDeserialize } = definitionOf(method)
+      return only(
+        attempt(method, signal, (client, deadline) =>
+          respondOnce(signal, (respond) =>
+            client.makeUnaryRequest(
+              path,
+              requestSerialize,
+              responseDeserialize,
+              request,
+              metadata(),
+              { deadline },
+              respond,
+            ),
+          ),
+        ),
+      )
+    },
+    clientStream(method, requests, signal) {
+      const { path, requestSerialize, responseDeserialize } = definitionOf(method)
+      return only(
+        attempt(method, signal, (client, deadline) =>
+          respondOnce(signal, (respond) => {
+            const call = client.makeClientStreamRequest(
+              path,
+              requestSerialize,
+              responseDeserialize,
+              metadata(),
+              { deadline },
+              respond,
+            )
+            void send(call, requests())
+            return call
+          }),
+        ),
+      )
+    },
+    serverStream(method, request, signal) {
+      const { path, requestSerialize, responseDeserialize } = definitionOf(method)
+      return attempt(method, signal, (client, deadline) => {
+        const call: CallOptions = { deadline }
+        return readAll(
+          client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata(), call),
+          signal,
+        ) as AsyncIterable<Output<Definition, typeof method>>
+      })
+    },
+    get serving() {
+      return endpoints.serving
+    },
+    dispose: () => endpoints.dispose(),
+  }
+}
+
+function metadata(): Metadata {
+  const sent = new Metadata()
+  const { requestId, generationId } = callFields()
+  if (requestId !== undefined) sent.set(fieldKeys.requestId, requestId)
+  if (generationId !== undefined) sent.set(fieldKeys.generationId, generationId)
+  return sent
+}
+
+/** One answer as a stream of one, cancelled by the signal. */
+async function* respondOnce<T>(
+  signal: AbortSignal | undefined,
+  start: (respond: (error: ServiceError | null, response?: T) => void) => { cancel(): void },
+): AsyncGenerator<T> {
+  const answer = Promise.withResolvers<T>()
+  const call = start((error, response) => (error ? answer.reject(error) : answer.resolve(response as T)))
+  const cancel = () => call.cancel()
+  signal?.addEventListener('abort', cancel, { once: true })
+  try {
+    yield await answer.promise
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+  }
+}
+
+async function* readAll<T>(call: ClientReadableStream<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+  const cancel = () => call.cancel()
+  signal?.addEventListener('abort', cancel, { once: true })
+  // What is said after the last item was taken has no listener of its own.
+  call.on('error', () => undefined)
+  try {
+    yield* call as AsyncIterable<T>
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+    call.cancel()
+  }
+}
+
+/** Writes no faster than the other side reads; what goes wrong is told by the call's answer. */
+async function send<T>(call: ClientWritableStream<T>, requests: Iterable<T>): Promise<void> {
+  let gone = false
+  call.on('error', () => {
+    gone = true
+  })
+  for (const request of requests) {
+    if (gone || call.destroyed) return
+    if (!call.write(request)) {
+      await new Promise<void>((resolve) => {
+        call.once('drain', resolve)
+        call.once('error', () => resolve())
+        call.once('close', resolve)
+        call.once('status', () => resolve())
+      })
+    }
+  }
+  call.end()
+}
+
+function asMeshError(error: unknown, { shortName }: Contract): MeshError {
+  if (error instanceof MeshError) return error
+  const { code, details } = error as Partial<ServiceError>
+  if (typeof code !== 'number') return new MeshError('INTERNAL', `${shortName} could not be asked`, error)
+  const name = codeOf(code)
+  // gRPC's own words for these name addresses and sockets.
+  if (name === 'UNAVAILABLE' && !details?.startsWith(shortName) && !details?.startsWith('the server'))
+    return new MeshError(name, `${shortName} can't be reached`, error)
+  if (name === 'DEADLINE_EXCEEDED') return new MeshError(name, `${shortName} took too long`, error)
+  return new MeshError(name, details ?? `${shortName} failed`, error)
+}
