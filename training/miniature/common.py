@@ -1,0 +1,282 @@
+"""What every recipe shares: the command line, the training loop with its time budget, checkpoints, and the loss log.
+
+A recipe is `python -m training.miniature.<name> --minutes M --out FOLDER`. It trains until M minutes of training are
+used up, all calls counted together, and can be killed and called again at any time. Same seed, same data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ICONS = Path(".moma/training/icons.bin")
+CHECKPOINT_EVERY_S = 180
+LOG_EVERY_STEPS = 20
+WARMUP_STEPS = 200
+PAUSE_S = 20  # more than a step ever takes: beyond that the process was stopped, which is no training time
+DECAY_SHARE = 0.25  # of the budget, at its end: the learning rate falls to zero
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a recipe was asked for."""
+
+    minutes: float  # training time in all, earlier calls of the same folder counted in
+    out: Path
+    icons: Path
+    seed: int
+    batch: int
+    device: torch.device
+
+    def rng(self, step: int, stream: int = 0) -> np.random.Generator:
+        """The random numbers of a step: a resumed run draws what an uninterrupted one would."""
+        return np.random.default_rng([self.seed, stream, step])
+
+
+def options(name: str, minutes: float, batch_cpu: int, batch_gpu: int, more: Callable[[argparse.ArgumentParser], Any] | None = None) -> Options:
+    """Reads the command line; `more` adds flags of the recipe's own, which it reads with `argparse` itself."""
+    parser = argparse.ArgumentParser(prog=f"python -m training.miniature.{name}")
+    parser.add_argument("--minutes", type=float, default=minutes, help="training time in all, resumed runs included")
+    parser.add_argument("--out", type=Path, default=Path(".moma/training") / name)
+    parser.add_argument("--icons", type=Path, default=ICONS)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    if more:
+        more(parser)
+    given = parser.parse_args()
+    device = torch.device(given.device)
+    torch.manual_seed(given.seed)
+    given.out.mkdir(parents=True, exist_ok=True)
+    batch = given.batch or (batch_gpu if device.type == "cuda" else batch_cpu)
+    return Options(given.minutes, given.out, given.icons, given.seed, batch, device)
+
+
+def autocast(device: torch.device):
+    """bf16 on a GPU, plain float32 elsewhere."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def pixels(pictures: Tensor) -> Tensor:
+    """uint8 [n, H, W, 3] → float32 [n, 3, H, W] in −1 … 1."""
+    return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels, none for biases, norms and scalars."""
+    decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def learning_rate_factor(step: int, used_share: float) -> float:
+    """Warm-up by steps, then flat, then linear to zero over the last DECAY_SHARE of the time budget."""
+    return min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, max(0.0, (1 - used_share) / DECAY_SHARE))
+
+
+def train(
+    o: Options,
+    model: nn.Module,
+    losses: Callable[[nn.Module, int], Mapping[str, Tensor]],
+    publish: Callable[[nn.Module], None],
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    ema_decay: float = 0.999,
+    betas: tuple[float, float] = (0.9, 0.99),
+    gradient_norm: float = 1.0,
+    accumulate: int = 1,
+    max_steps: int | None = None,
+) -> nn.Module:
+    """
+    Trains until the time budget is used up and returns the averaged model (EMA).
+
+    losses(model, step) gives the named losses of a step's batch; "loss" is what is minimised. publish(average) writes
+    what others read; it is called at every checkpoint and at the end. With `accumulate`, a step is that many calls of
+    `losses`, with consecutive numbers.
+    """
+    model.to(o.device).train()
+    average = copy.deepcopy(model).requires_grad_(False).eval()
+    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay), lr=learning_rate, betas=betas, fused=True)
+    state = Checkpoint(o.out / "checkpoint.pt", model, average, optimizer)
+    step, used_s = state.load(o.device)
+    log = LossLog(o.out, step)
+    stopped = stop_flag()
+    last_saved = clock = time.monotonic()
+    budget_s = o.minutes * 60
+    trained = [p for p in model.parameters() if p.requires_grad]
+
+    while used_s < budget_s and not stopped() and (max_steps is None or step < max_steps):
+        factor = learning_rate_factor(step, used_s / budget_s)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * factor
+        for part in range(accumulate):
+            with autocast(o.device):
+                named = losses(model, step * accumulate + part)
+            (named["loss"] / accumulate).backward()
+        norm = nn.utils.clip_grad_norm_(trained, gradient_norm)
+        if torch.isfinite(norm):
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        update_average(average, model, min(ema_decay, (1 + step) / (10 + step)))
+        step += 1
+        log.add(step, learning_rate * factor, named, norm)
+        now = time.monotonic()
+        used_s, clock = used_s + min(now - clock, PAUSE_S), now
+        if step % LOG_EVERY_STEPS == 0:
+            log.write(used_s)
+        if now - last_saved > CHECKPOINT_EVERY_S:
+            last_saved = now
+            state.save(step, used_s)
+            publish(average)
+            log.plot()
+            clock = time.monotonic()  # writing is no training time
+    log.write(used_s)
+    state.save(step, used_s)
+    publish(average)
+    log.plot()
+    print(f"{o.out}: {step} steps, {used_s / 60:.1f} of {o.minutes:g} minutes", flush=True)
+    return average
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for mine, theirs in zip(average.buffers(), model.buffers()):
+        mine.copy_(theirs)
+
+
+class Checkpoint:
+    """Model, average, optimiser, step and time used, in one file that is replaced as a whole."""
+
+    def __init__(self, path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer):
+        self.path, self.model, self.average, self.optimizer = path, model, average, optimizer
+
+    def load(self, device: torch.device) -> tuple[int, float]:
+        if not self.path.exists():
+            return 0, 0.0
+        saved = torch.load(self.path, map_location=device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        return saved["step"], saved["used_s"]
+
+    def save(self, step: int, used_s: float) -> None:
+        saved = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": step,
+            "used_s": used_s,
+        }
+        replace_file(self.path, lambda temporary: torch.save(saved, temporary))
+
+
+class LossLog:
+    """loss.csv, a row every LOG_EVERY_STEPS steps (means since the last row), and loss.png."""
+
+    def __init__(self, folder: Path, step: int):
+        self.csv, self.png, self.step = folder / "loss.csv", folder / "loss.png", step
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.rate = 0.0
+        # Rows after the checkpoint belong to steps that are made again.
+        self.rows = [row for row in read_rows(self.csv) if int(row["step"]) <= step]
+        self.pending: list[dict[str, Tensor]] = []
+
+    def add(self, step: int, rate: float, named: Mapping[str, Tensor], norm: Tensor) -> None:
+        self.step, self.rate = step, rate
+        self.pending.append({name: value.detach() for name, value in {**named, "gradient_norm": norm}.items()})
+
+    def write(self, used_s: float) -> None:
+        if not self.pending:
+            return
+        means = {name: float(torch.stack([one[name].float() for one in self.pending]).mean()) for name in self.pending[0]}
+        self.pending.clear()
+        row = {"step": self.step, "seconds": round(used_s, 1), "learning_rate": f"{self.rate:.3g}"}
+        row |= {name: f"{mean:.5g}" for name, mean in means.items()}
+        self.rows.append(row)
+        replace_file(self.csv, lambda temporary: write_rows(temporary, self.rows))
+        if len(self.rows) % 10 == 1:
+            print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+
+    def plot(self) -> None:
+        if len(self.rows) < 2:
+            return
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+
+        names = [name for name in self.rows[-1] if name not in ("step", "seconds", "learning_rate", "gradient_norm")]
+        figure, axes = plt.subplots(len(names), 1, figsize=(7, 1.8 * len(names) + 0.6), sharex=True, squeeze=False)
+        for axis, name in zip(axes[:, 0], names):
+            axis.plot([int(row["step"]) for row in self.rows], [float(row.get(name, "nan")) for row in self.rows], lw=1)
+            axis.set_ylabel(name)
+            axis.grid(alpha=0.3)
+        axes[-1, 0].set_xlabel("step")
+        figure.tight_layout()
+        replace_file(self.png, lambda temporary: figure.savefig(temporary, dpi=90, format="png"))
+        plt.close(figure)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[-1]), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes beside and renames, so that a reader or a kill never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def replace_folder(path: Path, write: Callable[[Path], Any]) -> None:
+    """As `replace_file` for a folder; between the two renames there is a moment without one."""
+    temporary = path.with_name(f".{path.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    write(temporary)
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    temporary.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    replace_file(path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n"))
+
+
+def stop_flag() -> Callable[[], bool]:
+    """True once the process was asked to end (SIGTERM, SIGINT): the loop then saves and returns."""
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: asked.append(received))
+    return lambda: bool(asked)

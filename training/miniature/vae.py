@@ -1,0 +1,111 @@
+"""The miniature's AutoencoderKL: 128² pictures ↔ 8 × 16 × 16 latents.
+
+    python -m training.miniature.vae --minutes 25 --out .moma/training/vae
+
+Trained on L1, squares and edges, without a perceptual network: PSNR is what it is measured by. Small noise on the
+latents (the posterior's own) keeps the decoder forgiving towards a denoiser's errors. Eight channels: at four, what
+tells one small thing from another is lost; the denoiser's cost hardly depends on it.
+
+Writes OUT/vae/ (diffusers layout, scaling_factor measured) and OUT/measured.json (PSNR, and the manifest's
+latentToRgb by least squares).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from training.miniature.common import Options, options, pixels, replace_folder, train, write_json
+from training.world.world import World
+
+CONFIG = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 8,
+    "block_out_channels": (16, 32, 64, 128),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "sample_size": 128,
+}
+KL_WEIGHT = 1e-4
+TEST_PICTURES = 256
+
+
+def slopes(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+def reconstruction_losses(vae: AutoencoderKL, pictures: Tensor) -> dict[str, Tensor]:
+    """pictures [n, 3, H, W] in −1 … 1."""
+    posterior = vae.encode(pictures).latent_dist
+    made = vae.decode(posterior.sample()).sample
+    l1 = F.l1_loss(made, pictures)
+    squares = F.mse_loss(made, pictures)
+    edges = sum(F.l1_loss(a, b) for a, b in zip(slopes(made), slopes(pictures)))
+    kl = posterior.kl().mean() / posterior.mean[0].numel()
+    loss = l1 + 2 * squares + 0.5 * edges + KL_WEIGHT * kl
+    return {"loss": loss, "psnr": psnr_of(squares.detach()), "l1": l1, "edges": edges, "kl": kl}
+
+
+def psnr_of(squares: Tensor) -> Tensor:
+    """Mean squared error in −1 … 1 → dB."""
+    return 10 * torch.log10(4 / squares.clamp(min=1e-10))
+
+
+@torch.no_grad()
+def measure(vae: AutoencoderKL, pictures: Tensor) -> dict:
+    """PSNR per picture's mean, the latents' spread, and the linear map from scaled latents to 8 × 8 px colours."""
+    means, made = [], []
+    for part in pictures.split(32):
+        mean = vae.encode(part).latent_dist.mean
+        means.append(mean)
+        made.append(vae.decode(mean).sample.clamp(-1, 1))
+    latents, made = torch.cat(means).float(), torch.cat(made).float()
+    scaling = float(1 / latents.std())
+    squares = (made - pictures).square().mean((1, 2, 3))
+    rows = (latents * scaling).permute(0, 2, 3, 1).flatten(0, 2)
+    colors = F.avg_pool2d(pictures, 8).permute(0, 2, 3, 1).flatten(0, 2)
+    fit = torch.linalg.lstsq(torch.cat([rows, torch.ones_like(rows[:, :1])], 1).cpu(), colors.cpu()).solution
+    return {
+        "psnr_db": float(psnr_of(squares).mean()),
+        "scaling_factor": scaling,
+        "channel_std": [round(float(s), 3) for s in (latents * scaling).std((0, 2, 3))],
+        "latentToRgb": {"factors": rounded(fit[:-1]), "bias": rounded(fit[-1])},
+        "pictures": len(pictures),
+    }
+
+
+def rounded(values: Tensor) -> list:
+    return np.round(values.double().numpy(), 4).tolist()
+
+
+def main() -> None:
+    o: Options = options("vae", minutes=25, batch_cpu=6, batch_gpu=64)
+    world = World(o.icons, "train", device=o.device, variants=32)
+    unseen = World(o.icons, "held_out", variants=4).sample_tensors(np.random.default_rng(0), TEST_PICTURES)
+    test = pixels(unseen.image).to(o.device)
+    torch.manual_seed(o.seed)
+    vae = AutoencoderKL(**CONFIG)
+    print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
+
+    def losses(model, step):
+        batch = world.sample_tensors(o.rng(step), (o.batch + 1) // 2)
+        return reconstruction_losses(model, pixels(torch.cat([batch.image, batch.reference])[: o.batch]))
+
+    def publish(average: AutoencoderKL) -> None:
+        measured = measure(average, test)
+        average.register_to_config(scaling_factor=round(measured["scaling_factor"], 5))
+        replace_folder(o.out / "vae", average.save_pretrained)
+        write_json(o.out / "measured.json", measured)
+        print({"psnr_db": round(measured["psnr_db"], 2), "scaling_factor": round(measured["scaling_factor"], 4)}, flush=True)
+
+    train(o, vae, losses, publish, learning_rate=1.5e-3, weight_decay=1e-4)
+
+
+if __name__ == "__main__":
+    main()
