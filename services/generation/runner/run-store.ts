@@ -1,0 +1,95 @@
+import type { Verdict } from '../../safety/safety.ts'
+import type { CompleteRequest } from '../request.ts'
+
+/** What a running generation is at; names as in moma.generation.v1.Stage. */
+export const stages = ['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'] as const
+export type Stage = (typeof stages)[number]
+
+export type EndStatus = 'FAILED' | 'REJECTED' | 'CANCELED'
+
+/** Why a generation ended without pictures. */
+export interface EndReason {
+  /** One sentence for the client. */
+  readonly message: string
+  readonly stage: Stage | null
+  /** Whether asking again can help. */
+  readonly retryable: boolean
+  /** The decisive verdict where the safety service ended it. */
+  readonly verdict: Verdict | null
+}
+
+/** One attempt at a generation. A newer attempt fences an older one off: its writes do nothing any more. */
+export interface Run {
+  readonly id: string
+  readonly tenant: string
+  /** From 1. */
+  readonly attempt: number
+  readonly subject: {
+    readonly id: string
+    readonly label: string
+    /** PNG of the photo at the working size. */
+    readonly image: AssetKey
+    /** PNG of the mask, white where the subject is. */
+    readonly mask: AssetKey
+    readonly contentHash: string
+  }
+  readonly request: CompleteRequest
+  /** What an earlier attempt got to; null to start from noise. */
+  readonly checkpoint: { readonly step: number; readonly bytes: Uint8Array } | null
+}
+
+/** Name of a file in the asset storage. */
+export type AssetKey = string
+
+/** A picture or mask to be kept with a generation. */
+export interface NewAsset {
+  readonly bytes: Uint8Array
+  readonly contentType: string
+  readonly widthPx: number
+  readonly heightPx: number
+}
+
+export interface NewImage {
+  readonly index: number
+  readonly seed: number
+  readonly image: NewAsset
+  readonly mask: NewAsset
+  readonly verdict: Verdict
+}
+
+/** A kept asset as progress events name it: `token` is the capability that reads it (moma.generation.v1.Asset). */
+export interface KeptAsset {
+  readonly token: string
+  readonly contentType: string
+  readonly widthPx: number
+  readonly heightPx: number
+  readonly byteLength: number
+}
+
+/**
+ * What a runner needs of the system of record. Writes that belong to a run answer false, and have done nothing, once a
+ * newer attempt has begun, cancellation has been asked for (except `end`), or the generation has ended.
+ */
+export interface RunStore {
+  /**
+   * Begins the next attempt: QUEUED or RUNNING → RUNNING. Null when there is nothing to do: unknown or ended. One that is
+   * CANCELING becomes CANCELED here, and is null too. After `maxAttempts` it becomes FAILED with that reason.
+   */
+  begin(id: string): Promise<Run | null>
+  /** Enters a stage; the time since the stage before is added to that one's. */
+  enterStage(run: Run, stage: Stage): Promise<boolean>
+  /** The step that is reached, and what a later attempt goes on from; null bytes leave the checkpoint as it is. */
+  keepStep(run: Run, step: number, checkpoint: Uint8Array | null): Promise<boolean>
+  /** Keeps a small picture of what is becoming; it goes when a newer one comes and when the generation ends. */
+  keepPreview(run: Run, kind: 'preview' | 'mask', asset: NewAsset): Promise<KeptAsset | null>
+  /** Pictures kept and SUCCEEDED in one transaction; files are written before it, and taken away when it fails. */
+  succeed(run: Run, images: readonly NewImage[]): Promise<boolean>
+  /** Ends it; CANCELING ends as CANCELED whatever `status` says. */
+  end(run: Run, status: EndStatus, reason: EndReason | null): Promise<boolean>
+  /** Whether it was asked to stop, or is not this attempt's any more. */
+  isStopped(run: Run): Promise<boolean>
+  /** Ids of all that is QUEUED, RUNNING or CANCELING, the oldest first: put into the queue again at start and now and then. */
+  unfinished(): AsyncIterable<string>
+  /** Bytes of a kept file. */
+  readAsset(key: AssetKey): Promise<Uint8Array>
+}
