@@ -62,7 +62,7 @@ interface PageArguments {
 const generationsPage = async (
   { first, after }: PageArguments,
   { subjectId = '', status }: { readonly subjectId?: string; readonly status?: string | null },
-  { tenant, generation, generations, signal }: GenerationContext,
+  { tenant, generation, signal }: GenerationContext,
 ) => {
   const request = {
     tenant,
@@ -231,4 +231,4 @@ const badInput = (message: string) => new GraphQLError(message, { extensions: { 
 export const typeDefs: string = readFileSync(join(import.meta.dirname, 'schema.graphql'), 'utf8')
 
 /** What the generation service adds to the supergraph; resolvers want a GenerationContext. */
-export const schema: GraphQLSchema = buildSubgraphSchema({ typeDefs: parse(typeDefs), resolvers })
+export const schema: GraphQLSchema = buildSubgraphSchema([{ typeDefs: parse(typeDefs), resolvers }])

@@ -56,10 +56,10 @@ export interface MeshClient<Definition> {
     request: Input<Definition, Name>,
     signal?: AbortSignal,
   ): Promise<Output<Definition, Name>>
-  /** `requests` makes the stream anew for every attempt. */
+  /** `requests` makes the stream anew for every attempt; what it throws ends the call with CANCELLED. */
   clientStream<Name extends NameOf<Definition>>(
     method: Name,
-    requests: () => Iterable<Input<Definition, Name>>,
+    requests: () => Iterable<Input<Definition, Name>> | AsyncIterable<Input<Definition, Name>>,
     signal?: AbortSignal,
   ): Promise<Output<Definition, Name>>
   /** Leaving the loop cancels the call; a slow consumer slows the server. */
@@ -147,7 +147,7 @@ export function createMeshClient<Definition extends ServiceDefinition>(
               { deadline },
               respond,
             )
-            void send(call, requests())
+            send(call, requests()).catch(() => call.cancel())
             return call
           }),
         ),
@@ -208,12 +208,12 @@ async function* readAll<T>(call: ClientReadableStream<T>, signal: AbortSignal | 
 }
 
 /** Writes no faster than the other side reads; what goes wrong is told by the call's answer. */
-async function send<T>(call: ClientWritableStream<T>, requests: Iterable<T>): Promise<void> {
+async function send<T>(call: ClientWritableStream<T>, requests: Iterable<T> | AsyncIterable<T>): Promise<void> {
   let gone = false
   call.on('error', () => {
     gone = true
   })
-  for (const request of requests) {
+  for await (const request of requests) {
     if (gone || call.destroyed) return
     if (!call.write(request)) {
       await new Promise<void>((resolve) => {
