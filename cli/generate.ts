@@ -4,9 +4,8 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
-import { createContentCache } from '../services/generation/content-cache.ts'
 import { openLocalServices } from '../services/generation/local-services.ts'
-import { createPipeline, type GenerationEvent } from '../services/generation/pipeline.ts'
+import { createPipeline, featureBytes, type GenerationEvent } from '../services/generation/pipeline.ts'
 import {
   type CompleteRequest,
   checkSize,
@@ -16,6 +15,7 @@ import {
 } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
+import { createContentCache } from '../services/lib/content-cache.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { executionProviders } from '../services/lib/runtime/recipe.ts'
@@ -128,12 +128,7 @@ async function generate(options: GenerateOptions): Promise<void> {
     const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
     const subject = await readSubject({ ...files, label: options.label }, sizePx, null)
     const services = await openLocalServices(bundle, pool)
-    const pipeline = createPipeline(
-      services,
-      bundle.manifest.settings,
-      services.latentChannels,
-      createContentCache(2 ** 30),
-    )
+    const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))
     for (const prompt of options.prompt) {
       const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
       const started = performance.now()

@@ -2,9 +2,8 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { llavaUnused } from '../services/context/context-graph.ts'
-import { createContentCache } from '../services/generation/content-cache.ts'
 import { openLocalServices } from '../services/generation/local-services.ts'
-import { createPipeline } from '../services/generation/pipeline.ts'
+import { createPipeline, featureBytes } from '../services/generation/pipeline.ts'
 import { completeRequest } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
 import { type Bundle, bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
@@ -13,6 +12,7 @@ import { hubFromEnvironment } from '../services/lib/bundles/hub.ts'
 import { prepareDecoder } from '../services/lib/bundles/prepare.ts'
 import { pullBundle } from '../services/lib/bundles/pull.ts'
 import { verifyBundle } from '../services/lib/bundles/verify.ts'
+import { createContentCache } from '../services/lib/content-cache.ts'
 import { rehearsalPhoto } from '../services/lib/rehearsal/photo.ts'
 import { rehearseBundle } from '../services/lib/rehearsal/rehearse.ts'
 import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
@@ -172,7 +172,7 @@ async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOpti
   const started = performance.now()
   try {
     const services = await openLocalServices(bundle, pool)
-    const pipeline = createPipeline(services, settings, services.latentChannels, createContentCache(2 ** 30))
+    const pipeline = createPipeline(services, settings, createContentCache(2 ** 28, featureBytes))
     const subject = await readSubject({ ...(await rehearsalPhoto()), label: 'toy' }, settings.sizePx, null)
     const request = completeRequest({ prompt: 'a toy in a green garden', steps }, settings)
     for await (const event of pipeline.generate(subject, request, { signal })) {

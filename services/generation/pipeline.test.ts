@@ -2,11 +2,11 @@ import sharp from 'sharp'
 import { readGolden, relativeError } from '../../test/parity/golden.ts'
 import { createToyBundle } from '../../test/toy-bundle.ts'
 import { openBundle } from '../lib/bundles/bundles.ts'
+import { createContentCache } from '../lib/content-cache.ts'
 import { createNetworkPool, type NetworkPool } from '../lib/runtime/pool.ts'
 import { floatTensor } from '../lib/runtime/tensor.ts'
-import { createContentCache } from './content-cache.ts'
 import { openLocalServices } from './local-services.ts'
-import { createPipeline, type GenerationEvent, type Pipeline } from './pipeline.ts'
+import { createPipeline, featureBytes, type GenerationEvent, type Pipeline } from './pipeline.ts'
 import { completeRequest, type GenerationRequest } from './request.ts'
 import { readSubject, type Subject } from './subject.ts'
 
@@ -22,7 +22,7 @@ let subject: Subject
 beforeAll(async () => {
   pool = countingPool(createNetworkPool({ provider: 'cpu', threads: 2, memoryBytes: 2 ** 30 }))
   const services = await openLocalServices(bundle, pool)
-  pipeline = createPipeline(services, settings, services.latentChannels, createContentCache(2 ** 28))
+  pipeline = createPipeline(services, settings, createContentCache(2 ** 28, featureBytes))
   subject = await readSubject({ photo: await photo(), mask: await mask(), label: 'teddy bear' }, settings.sizePx, null)
 })
 
@@ -126,8 +126,9 @@ test('image k of a request is image 0 of the request with seed + k', async () =>
 })
 
 test('a run goes on from a step to the same picture', async () => {
-  const whole = await generate({ steps: 4 })
-  const resumed = await generate({ steps: 4 }, { resume: structuredClone(stepsOf(whole)[1]!.state) })
+  const whole = await generate({ steps: 4 }, { checkpointEverySteps: 2 })
+  const [checkpoint] = whole.filter((event) => event.kind === 'checkpoint')
+  const resumed = await generate({ steps: 4 }, { resume: structuredClone(checkpoint!.state) })
   expect(stepsOf(resumed).map(({ step }) => step)).toEqual([3, 4])
   expect(Buffer.from(imagesOf(resumed)[0]!.image.pixels).equals(Buffer.from(imagesOf(whole)[0]!.image.pixels))).toBe(
     true,

@@ -1,12 +1,10 @@
 import type { Context } from '../context/context.ts'
-import type { DenoiseSettings, DenoiseState } from '../denoise/denoise.ts'
-import { type Denoiser, startFromSeed } from '../denoise/denoiser.ts'
+import type { Drawing, DrawingEvent, DrawingOptions, DrawingRequest } from '../denoise/drawing.ts'
 import type { Settings } from '../lib/bundles/manifest.ts'
-import type { GreyImage, RgbImage } from '../lib/images/image.ts'
-import { type LatentColours, latentsToRgb } from '../lib/images/preview.ts'
-import { type FloatTensor, itemOf } from '../lib/runtime/tensor.ts'
+import { type ContentCache, contentHash } from '../lib/content-cache.ts'
+import type { FloatTensor } from '../lib/runtime/tensor.ts'
 import type { Vision } from '../vision/vision.ts'
-import { type ContentCache, contentHash } from './content-cache.ts'
+import { abortable } from './abortable.ts'
 import type { CompleteRequest } from './request.ts'
 import type { Subject } from './subject.ts'
 
@@ -14,145 +12,96 @@ import type { Subject } from './subject.ts'
 export interface Services {
   readonly vision: Vision
   readonly context: Context
-  readonly denoiser: Denoiser
+  readonly drawing: Drawing
 }
 
 export type Stage = 'VISION' | 'CONTEXT' | 'DENOISE' | 'DECODE'
 
-export type GenerationEvent =
-  | { readonly kind: 'stage'; readonly stage: Stage }
-  /** The end of the text that the text encoder does not see. */
-  | { readonly kind: 'truncated'; readonly text: string }
-  | {
-      readonly kind: 'step'
-      readonly step: number
-      readonly steps: number
-      /** A small picture of what each image is becoming, a pixel a latent. */
-      readonly previews: readonly RgbImage[]
-      /** The subject's mask of each image, a pixel a latent. */
-      readonly masks: readonly GreyImage[]
-      /** What the generation can go on from. */
-      readonly state: DenoiseState
-    }
-  | {
-      readonly kind: 'image'
-      readonly index: number
-      readonly seed: number
-      readonly image: RgbImage
-      readonly mask: GreyImage
-    }
+export type GenerationEvent = { readonly kind: 'stage'; readonly stage: Stage } | DrawingEvent
 
-export interface GenerateOptions {
-  readonly signal?: AbortSignal
-  /** Goes on from this state of the same request; it ends in the same pictures. */
-  readonly resume?: DenoiseState
-}
+export type GenerateOptions = DrawingOptions
 
 export interface Pipeline {
   generate(subject: Subject, request: CompleteRequest, options?: GenerateOptions): AsyncGenerator<GenerationEvent>
 }
 
-/** `latentChannels` of the bundle's VAE; `cache` keeps what other prompts or seeds of a subject need again. */
+/** `cache` keeps what other prompts or seeds of a subject need again; see `featureBytes`. */
 export function createPipeline(
   services: Services,
-  settings: Settings,
-  latentChannels: number,
-  cache: ContentCache,
+  settings: Pick<Settings, 'ipAdapterScale'>,
+  cache: ContentCache<FloatTensor>,
 ): Pipeline {
-  const { vision, context, denoiser } = services
+  const { vision, context, drawing } = services
 
-  const cached = async (key: readonly string[], make: () => Promise<FloatTensor>): Promise<FloatTensor> => {
-    const { only } = await cache.get(contentHash(...key), async () => ({ only: await make() }))
-    return only!
-  }
+  // Without the caller's signal: what is made serves everybody who waits for it, and the next who asks.
+  const cached = (key: readonly string[], make: () => Promise<FloatTensor>) => cache.get(contentHash(...key), make)
 
-  /** What stands for the picture to be [1, E]. */
-  const contextEmbedding = async (subject: Subject, { method, prompt }: CompleteRequest): Promise<FloatTensor> => {
-    const { contentHash: photo, label } = subject
+  /** What is seen in the subject's photo: patch features for the MLLM, or what stands in the context embedding's place [1, E]. */
+  const look = (subject: Subject, method: CompleteRequest['method']): Promise<FloatTensor> => {
+    const { contentHash: photo } = subject
     if (method === 'ip-adapter')
       return cached(['photo embedding', photo], () => vision.imageEmbedding(subject.reference))
     if (method === 'no-mllm') return cached(['subject embedding', photo], () => vision.imageEmbedding(subject.onWhite))
-    const features = await cached(['patch features', photo], () => vision.patchFeatures(subject.onWhite))
-    return cached(['context', photo, label, prompt], () => context.contextEmbedding({ features, label, prompt }))
+    return cached(['patch features', photo], () => vision.patchFeatures(subject.onWhite))
+  }
+
+  /** What stands for the picture to be [1, E]. */
+  const contextEmbedding = (subject: Subject, { method, prompt }: CompleteRequest, seen: FloatTensor) => {
+    if (method === 'ip-adapter' || method === 'no-mllm') return Promise.resolve(seen)
+    const { contentHash: photo, label } = subject
+    return cached(['context', photo, label, prompt], () => context.contextEmbedding({ features: seen, label, prompt }))
   }
 
   return {
-    async *generate(subject, request, { signal, resume } = {}) {
+    async *generate(subject, request, options = {}) {
+      const { signal, resume } = options
       yield { kind: 'stage', stage: 'VISION' }
       signal?.throwIfAborted()
-      const subjectFeatures = await cache.get(contentHash('subject features', subject.contentHash, subject.label), () =>
-        denoiser.subjectFeatures({ reference: subject.reference, mask: subject.mask, label: subject.label }),
-      )
+      const seen = await abortable(look(subject, request.method), signal)
 
-      signal?.throwIfAborted()
       yield { kind: 'stage', stage: 'CONTEXT' }
-      const embedding = await contextEmbedding(subject, request)
       signal?.throwIfAborted()
-      const conditions = await denoiser.conditions({
-        subject: subjectFeatures,
-        contextEmbedding: embedding,
-        adapter: request.method === 'ip-adapter' ? 'ip-adapter' : 'moma',
-        label: subject.label,
-        prompt: request.prompt,
-        negativePrompt: request.negativePrompt,
-      })
-      if (conditions.truncated !== null) yield { kind: 'truncated', text: conditions.truncated }
+      const embedding = await abortable(contextEmbedding(subject, request, seen), signal)
 
       yield { kind: 'stage', stage: 'DENOISE' }
-      const { widthPx, heightPx } = subject.reference
-      let state = resume ?? startFromSeed(request.seed, request.count, latentChannels, heightPx, widthPx)
-      for await (const step of denoiser.steps(conditions, denoiseSettings(request, settings), state, signal)) {
-        const { prediction, ...next } = step
-        state = next
-        yield {
-          kind: 'step',
-          step: step.step,
-          steps: request.steps,
-          previews: imagesOf(prediction).map((latents) => preview(latents, settings)),
-          masks: imagesOf(step.mask).map(maskImage),
-          state,
-        }
-      }
-
-      yield { kind: 'stage', stage: 'DECODE' }
-      for (const [index, latents] of imagesOf(state.latents).entries()) {
-        signal?.throwIfAborted()
-        const [image] = await denoiser.decode(latents)
-        const mask = maskImage(itemOf(state.mask, index))
-        yield { kind: 'image', index, seed: request.seed + index, image: image!, mask }
+      const isLast = (step: number | undefined) => step === request.steps
+      if (isLast(resume?.step)) yield { kind: 'stage', stage: 'DECODE' }
+      for await (const event of drawing.draw(drawingRequest(subject, request, embedding, settings), options)) {
+        yield event
+        if (event.kind === 'step' && isLast(event.step)) yield { kind: 'stage', stage: 'DECODE' }
       }
     },
   }
 }
 
+/** What a tensor takes of the cache's bound. */
+export function featureBytes({ data }: FloatTensor): number {
+  return data.byteLength
+}
+
 /** The switches of the baselines and ablations: all run through the same graphs. */
-export function denoiseSettings(request: CompleteRequest, settings: Settings): DenoiseSettings {
-  const { method, sampler, steps, guidance, strength } = request
+function drawingRequest(
+  { reference, mask, label, contentHash: hash }: Subject,
+  request: CompleteRequest,
+  contextEmbedding: FloatTensor,
+  { ipAdapterScale }: Pick<Settings, 'ipAdapterScale'>,
+): DrawingRequest {
+  const { method, prompt, negativePrompt, sampler, steps, guidance, strength, seed, count } = request
   return {
-    sampler,
-    steps,
-    guidance,
-    strength: method === 'ip-adapter' || method === 'no-subject' ? 0 : strength,
-    contextScale: method === 'ip-adapter' ? settings.ipAdapterScale : 1,
-    masking: method !== 'ip-adapter' && method !== 'no-mask',
-    subjectBranchBelowTimestep: settings.subjectBranchBelowTimestep,
+    subject: { reference, mask, label, contentHash: hash },
+    contextEmbedding,
+    adapter: method === 'ip-adapter' ? 'ip-adapter' : 'moma',
+    prompt,
+    negativePrompt,
+    settings: {
+      sampler,
+      steps,
+      guidance,
+      strength: method === 'ip-adapter' || method === 'no-subject' ? 0 : strength,
+      contextScale: method === 'ip-adapter' ? ipAdapterScale : 1,
+      masking: method !== 'ip-adapter' && method !== 'no-mask',
+    },
+    seed,
+    count,
   }
-}
-
-function imagesOf(tensor: FloatTensor): FloatTensor[] {
-  return Array.from({ length: tensor.shape[0]! }, (_, index) => itemOf(tensor, index))
-}
-
-/** The manifest has a row of colours for every latent channel, the picture wants a row of channels for every colour. */
-function preview({ shape, data }: FloatTensor, { latentToRgb }: Settings): RgbImage {
-  const [, , heightPx, widthPx] = shape
-  const row = (colour: number) => latentToRgb.factors.map((factors) => factors[colour]!)
-  const [red = 0, green = 0, blue = 0] = latentToRgb.bias ?? []
-  const colours: LatentColours = { factors: [row(0), row(1), row(2)], bias: [red, green, blue] }
-  return latentsToRgb(data, { widthPx: widthPx!, heightPx: heightPx! }, colours)
-}
-
-function maskImage({ shape, data }: FloatTensor): GreyImage {
-  const [, , heightPx, widthPx] = shape
-  return { widthPx: widthPx!, heightPx: heightPx!, pixels: Uint8Array.from(data, (share) => Math.round(255 * share)) }
 }

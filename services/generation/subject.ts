@@ -1,10 +1,10 @@
+import { subjectHash } from '../lib/content-cache.ts'
 import { decodeImage, defaultImageLimits } from '../lib/images/decode.ts'
 import { whiteBackground } from '../lib/images/geometry.ts'
 import { type GreyImage, ImageError, type RgbImage } from '../lib/images/image.ts'
 import { decodeMask, maskFromPlane } from '../lib/images/mask.ts'
 import { resizeBicubic } from '../lib/images/resize.ts'
 import { checkLabel } from '../lib/tokenizers/text.ts'
-import { contentHash } from './content-cache.ts'
 
 /** A thing as the pipeline works with it: its photo at the working size, with its mask and its noun. */
 export interface Subject {
@@ -49,7 +49,7 @@ export async function readSubject(
     reference,
     mask,
     onWhite: whiteBackground(reference, mask),
-    contentHash: contentHash(reference.pixels, mask.pixels, String(sizePx)),
+    contentHash: subjectHash(reference, mask),
   }
 }
 

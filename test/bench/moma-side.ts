@@ -6,12 +6,12 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { encodeInstruction } from '../../services/context/instruction.ts'
 import { createTorchGenerator } from '../../services/denoise/noise/torch-generator.ts'
 import { subjectPrompt, subjectTokenPositions } from '../../services/denoise/subject-tokens.ts'
-import { createContentCache } from '../../services/generation/content-cache.ts'
 import { openLocalServices } from '../../services/generation/local-services.ts'
-import { createPipeline } from '../../services/generation/pipeline.ts'
+import { createPipeline, featureBytes } from '../../services/generation/pipeline.ts'
 import { completeRequest } from '../../services/generation/request.ts'
 import { readSubject } from '../../services/generation/subject.ts'
 import { openBundle } from '../../services/lib/bundles/bundles.ts'
+import { createContentCache } from '../../services/lib/content-cache.ts'
 import { toEncoderPlanes, toMaskPlane } from '../../services/lib/images/geometry.ts'
 import { resizeNearest } from '../../services/lib/images/resize.ts'
 import { createMeasuredPool } from '../../services/lib/runtime/measured-pool.ts'
@@ -40,12 +40,7 @@ const context = {
     return embedding
   },
 }
-const pipeline = createPipeline(
-  { ...services, context },
-  settings,
-  services.latentChannels,
-  createContentCache(2 ** 30),
-)
+const pipeline = createPipeline({ ...services, context }, settings, createContentCache(2 ** 28, featureBytes))
 const read = (name: string) => readFile(join(folder, name))
 const subject = await readSubject(
   { photo: await read('photo.png'), mask: await read('mask.png'), label },
@@ -59,8 +54,8 @@ delay.enable()
 const started = performance.now()
 let latents: FloatTensor | undefined
 let picture: Uint8Array | undefined
-for await (const event of pipeline.generate(subject, request)) {
-  if (event.kind === 'step') latents = event.state.latents
+for await (const event of pipeline.generate(subject, request, { checkpointEverySteps: 1 })) {
+  if (event.kind === 'checkpoint') latents = event.state.latents
   if (event.kind === 'image') picture = event.image.pixels
 }
 const wholeMs = performance.now() - started
