@@ -1,0 +1,12 @@
+/** Exit codes, for scripts. */
+export const exitCodes = {
+  done: 0,
+  /** A fault of ours. */
+  fault: 1,
+  /** A wrong option, variable, value or input file. */
+  input: 2,
+  /** A bundle that is missing, incomplete or damaged, or could not be fetched. */
+  bundle: 3,
+  /** Ctrl-C. */
+  interrupted: 130,
+} as const

@@ -1,0 +1,42 @@
+import { bundlePlaces, bundleState, openBundle } from '../../services/lib/bundles/bundles.ts'
+import { BundleError } from '../../services/lib/bundles/errors.ts'
+
+/** Drawn with where nothing else is said, the first that is complete; the last one always is. */
+const defaultBundles = ['moma-mini', 'moma-toy'] as const
+
+export interface ChosenBundle {
+  readonly name: string
+  /** One sentence about its pictures, where there is something to know. */
+  readonly note: string | null
+}
+
+/** The bundle of MOMA_BUNDLE, or the default that is there. Throws a BundleError where the named one is missing or incomplete. */
+export async function chooseBundle(env: NodeJS.ProcessEnv): Promise<ChosenBundle> {
+  const name = env.MOMA_BUNDLE || (await defaultBundle(env))
+  const bundle = await openBundle(name, bundlePlaces(env))
+  const state = await bundleState(bundle)
+  switch (state.kind) {
+    case 'ready':
+      return {
+        name,
+        note: name === 'moma-toy' ? 'moma-toy is a bundle of random numbers: its pictures are noise.' : null,
+      }
+    case 'rehearsal':
+      return { name, note: `${name} is a rehearsal, its weights are random numbers: its pictures are noise.` }
+    case 'damaged':
+      throw new BundleError('manifest', state.reason)
+    default:
+      throw new BundleError(
+        'notPulled',
+        `The weights of ${name} are not all there. Fetch them: moma models pull ${name}`,
+      )
+  }
+}
+
+async function defaultBundle(env: NodeJS.ProcessEnv): Promise<string> {
+  for (const name of defaultBundles) {
+    const state = await openBundle(name, bundlePlaces(env)).then(bundleState, () => null)
+    if (state?.kind === 'ready') return name
+  }
+  throw new BundleError('notFound', `None of the bundles ${defaultBundles.join(', ')} is there; set MOMA_BUNDLE.`)
+}
