@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import { and, eq, inArray, lt, ne, or } from 'drizzle-orm'
+import { MeshError } from '../../lib/mesh/errors.ts'
+import type { Logger } from '../../lib/mesh/log.ts'
+import type { Database, Queries } from '../db/database.ts'
+import { assets } from '../db/schema.ts'
+import { newToken, sha256 } from '../ids.ts'
+import type { NewAsset } from '../runner/run-store.ts'
+import type { AssetStorage } from './storage.ts'
+
+export type AssetRow = typeof assets.$inferSelect
+
+/** After this, what is still being written is taken for left behind. */
+const writingTimeoutMs = 3600_000
+
+/**
+ * Files with their rows. A row stands before its file does and goes after it, so a crash at any point leaves nothing that
+ * `sweep` would not find. Nothing can be read before `keep` or after `doom`.
+ */
+export interface Assets {
+  /** Writes a file that `keep` will make readable, by its token. */
+  write(tenant: string, asset: NewAsset): Promise<AssetRow>
+  /** Writes an uploaded file; the stream checks what passes and is to throw where it does not fit. Nothing is left then. */
+  writeUpload(
+    tenant: string,
+    file: { readonly contentType: string; readonly byteLength: number; readonly sha256: () => string },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<AssetRow>
+  /** In the transaction that makes something point to the files. Throws ABORTED where one was swept meanwhile. */
+  keep(queries: Queries, keys: readonly string[]): Promise<void>
+  /** In the transaction after which nothing points to them. */
+  doom(queries: Queries, keys: readonly string[]): Promise<void>
+  /** Deletes doomed files and their rows, after the commit. Never throws: what is left the sweep takes. */
+  remove(keys: readonly string[]): Promise<void>
+  /** Gives up what was written and not kept. Never throws. */
+  abandon(keys: readonly string[]): Promise<void>
+  /** The readable asset with this token; null where there is none. */
+  find(token: string): Promise<AssetRow | null>
+  read(key: string): Promise<Uint8Array>
+  stream(key: string, offset: number, length: number): AsyncGenerator<Uint8Array>
+  /** Deletes up to `limit` files that were left behind, and says how many. */
+  sweep(limit: number): Promise<number>
+}
+
+export interface AssetsOptions {
+  readonly db: Database
+  readonly storage: AssetStorage
+  readonly log: Logger
+  now(): Date
+}
+
+export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
+  const begin = async (row: Omit<AssetRow, 'key' | 'state' | 'createdAt'>): Promise<AssetRow> => {
+    const name = randomBytes(20).toString('hex')
+    const whole: AssetRow = { ...row, key: `${name.slice(0, 2)}/${name.slice(2)}`, state: 'WRITING', createdAt: now() }
+    await db.run((queries) => queries.insert(assets).values(whole))
+    return whole
+  }
+
+  const remove = async (keys: readonly string[]): Promise<void> => {
+    for (const key of keys) {
+      try {
+        await storage.delete(key)
+        await db.run((queries) => queries.delete(assets).where(and(eq(assets.key, key), eq(assets.state, 'DOOMED'))))
+      } catch (error) {
+        log.warn({ err: error, key }, 'file left for the sweep')
+      }
+    }
+  }
+
+  const doom = async (queries: Queries, keys: readonly string[]): Promise<void> => {
+    if (keys.length === 0) return
+    await queries
+      .update(assets)
+      .set({ state: 'DOOMED' })
+      .where(inArray(assets.key, [...keys]))
+  }
+
+  const abandon = async (keys: readonly string[]): Promise<void> => {
+    try {
+      // Not what is kept: the answer to a commit can be lost when the commit was not.
+      const given = await db.run((queries) =>
+        queries
+          .update(assets)
+          .set({ state: 'DOOMED' })
+          .where(and(inArray(assets.key, [...keys]), eq(assets.state, 'WRITING')))
+          .returning({ key: assets.key }),
+      )
+      await remove(given.map(({ key }) => key))
+    } catch (error) {
+      log.warn({ err: error, keys }, 'files left for the sweep')
+    }
+  }
+
+  /** What goes wrong while a file is written takes file and row away again. */
+  const orAbandon = async (row: AssetRow, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      await abandon([row.key])
+      throw error
+    }
+  }
+
+  return {
+    async write(tenant, { bytes, contentType, widthPx, heightPx }) {
+      const row = await begin({
+        tenant,
+        token: newToken(),
+        contentType,
+        widthPx,
+        heightPx,
+        byteLength: bytes.length,
+        sha256: sha256(bytes),
+      })
+      await orAbandon(row, () => storage.write(row.key, bytes))
+      return row
+    },
+    async writeUpload(tenant, { contentType, byteLength, sha256: digest }, content) {
+      const row = await begin({ tenant, token: null, contentType, widthPx: 0, heightPx: 0, byteLength, sha256: '' })
+      const written = { sha256: '' }
+      await orAbandon(row, async () => {
+        await storage.write(row.key, content)
+        written.sha256 = digest()
+        await db.run((queries) => queries.update(assets).set(written).where(eq(assets.key, row.key)))
+      })
+      return { ...row, ...written }
+    },
+    async keep(queries, keys) {
+      const kept = await queries
+        .update(assets)
+        .set({ state: 'KEPT' })
+        .where(and(inArray(assets.key, [...keys]), eq(assets.state, 'WRITING')))
+        .returning({ key: assets.key })
+      if (kept.length !== keys.length) throw new MeshError('ABORTED', 'generation: files took too long to be kept')
+    },
+    doom,
+    remove,
+    abandon,
+    async find(token) {
+      const [row] = await db.run((queries) =>
+        queries
+          .select()
+          .from(assets)
+          .where(and(eq(assets.token, token), eq(assets.state, 'KEPT'))),
+      )
+      return row ?? null
+    },
+    read: (key) => storage.read(key),
+    stream: (key, offset, length) => storage.stream(key, offset, length),
+    async sweep(limit) {
+      const before = new Date(now().getTime() - writingTimeoutMs)
+      const left = or(eq(assets.state, 'DOOMED'), and(eq(assets.state, 'WRITING'), lt(assets.createdAt, before)))
+      const keys = await db.transaction(async (queries) => {
+        const rows = await queries
+          .select({ key: assets.key })
+          .from(assets)
+          .where(and(ne(assets.state, 'KEPT'), left))
+          .orderBy(assets.createdAt)
+          .limit(limit)
+          .for('update', { skipLocked: true })
+        const found = rows.map(({ key }) => key)
+        await doom(queries, found)
+        return found
+      })
+      await remove(keys)
+      return keys.length
+    },
+  }
+}

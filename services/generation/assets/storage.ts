@@ -1,0 +1,101 @@
+import { Readable } from 'node:stream'
+import { Disk } from 'flydrive'
+import { FSDriver } from 'flydrive/drivers/fs'
+import { S3Driver } from 'flydrive/drivers/s3'
+import { systemCode } from '../../lib/bundles/errors.ts'
+import { MeshError } from '../../lib/mesh/errors.ts'
+
+/** Files by key: no names, no types, no owners. Throws UNAVAILABLE when the storage can't be reached or is full. */
+export interface AssetStorage {
+  /** Replaces what is there. Whatever the stream throws is thrown; a part of the file may be left then. */
+  write(key: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void>
+  /** Throws NOT_FOUND where there is no such file. */
+  read(key: string): Promise<Uint8Array>
+  /** Up to `length` bytes from `offset` on. Throws NOT_FOUND before the first byte where there is no such file. */
+  stream(key: string, offset: number, length: number): AsyncGenerator<Uint8Array>
+  /** What is gone already is no error. */
+  delete(key: string): Promise<void>
+}
+
+export interface BucketOptions {
+  readonly bucket: string
+  readonly region: string
+  /** Of a server that speaks S3; null for Amazon's own. */
+  readonly endpoint: string | null
+}
+
+export function folderStorage(folder: string): AssetStorage {
+  return storage(new Disk(new FSDriver({ location: folder, visibility: 'private' })), true)
+}
+
+/** Credentials come from where the AWS SDK looks for them. */
+export function bucketStorage({ bucket, region, endpoint }: BucketOptions): AssetStorage {
+  const place = endpoint === null ? {} : { endpoint, forcePathStyle: true }
+  const driver = new S3Driver({ bucket, region, ...place, visibility: 'private', supportsACL: false })
+  // The SDK does not notice a body that breaks off, so it is given whole ones.
+  return storage(new Disk(driver), false)
+}
+
+function storage(disk: Disk, takesStreams: boolean): AssetStorage {
+  return {
+    async write(key, content) {
+      if (content instanceof Uint8Array) return told('written', () => disk.put(key, content))
+      if (!takesStreams) {
+        const whole = Buffer.concat(await Array.fromAsync(content))
+        return told('written', () => disk.put(key, whole))
+      }
+      let broken: { readonly error: unknown } | undefined
+      const watched = async function* () {
+        try {
+          yield* content
+        } catch (error) {
+          broken = { error }
+          throw error
+        }
+      }
+      try {
+        await told('written', () => disk.putStream(key, Readable.from(watched(), { objectMode: false })))
+      } catch (error) {
+        throw broken ? broken.error : error
+      }
+    },
+    read: (key) => told('read', () => disk.getBytes(key)),
+    async *stream(key, offset, length) {
+      let [skip, left] = [offset, length]
+      const source = await told('read', () => disk.getStream(key))
+      try {
+        for await (const chunk of source as AsyncIterable<Uint8Array>) {
+          const wanted = chunk.subarray(Math.min(skip, chunk.length)).subarray(0, left)
+          skip -= Math.min(skip, chunk.length)
+          left -= wanted.length
+          if (wanted.length > 0) yield wanted
+          if (left <= 0) return
+        }
+      } catch (error) {
+        throw translate('read', error)
+      } finally {
+        source.destroy()
+      }
+    },
+    delete: (key) => told('deleted', () => disk.delete(key)),
+  }
+}
+
+async function told<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw translate(what, error)
+  }
+}
+
+function translate(what: string, error: unknown): MeshError {
+  if (error instanceof MeshError) return error
+  if (isMissing(error)) return new MeshError('NOT_FOUND', 'there is no such file any more', error)
+  return new MeshError('UNAVAILABLE', `generation: files can't be ${what} now, try again later`, error)
+}
+
+function isMissing(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return systemCode(error) === 'ENOENT' || error.name === 'NoSuchKey' || isMissing(error.cause)
+}

@@ -1,0 +1,230 @@
+import { and, asc, count, desc, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import type { Queries } from '../db/database.ts'
+import { assets, checkpoints, type GenerationStatus, generations, images, previews } from '../db/schema.ts'
+import type { EndReason } from '../runner/run-store.ts'
+import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
+
+export type GenerationRow = typeof generations.$inferSelect
+export type AssetRow = typeof assets.$inferSelect
+
+/** A generation and how many are served before it. */
+export interface QueuedGeneration extends GenerationRow {
+  readonly queuePosition: number
+}
+
+/** Statuses in which there is still something to do. */
+export const unfinishedStatuses = ['QUEUED', 'RUNNING', 'CANCELING'] as const satisfies readonly GenerationStatus[]
+
+const queuePosition = sql<number>`case when "generations"."status" = 'QUEUED' then (
+  select count(*) from "generations" ahead where ahead.status = 'QUEUED'
+    and (ahead.created_at, ahead.id) < ("generations"."created_at", "generations"."id")
+) else 0 end`.mapWith(Number)
+
+const columns = {
+  id: generations.id,
+  tenant: generations.tenant,
+  subjectId: generations.subjectId,
+  status: generations.status,
+  stage: generations.stage,
+  stageStartedAt: generations.stageStartedAt,
+  attempt: generations.attempt,
+  step: generations.step,
+  request: generations.request,
+  timings: generations.timings,
+  problem: generations.problem,
+  idempotencyKey: generations.idempotencyKey,
+  requestHash: generations.requestHash,
+  createdAt: generations.createdAt,
+  startedAt: generations.startedAt,
+  completedAt: generations.completedAt,
+  queuePosition,
+}
+
+/** In no order. */
+export async function findGenerations(
+  queries: Queries,
+  tenant: string,
+  ids: readonly string[],
+): Promise<QueuedGeneration[]> {
+  if (ids.length === 0) return []
+  return queries
+    .select(columns)
+    .from(generations)
+    .where(and(eq(generations.tenant, tenant), inArray(generations.id, [...ids])))
+}
+
+export async function findGeneration(queries: Queries, tenant: string, id: string): Promise<QueuedGeneration | null> {
+  return (await findGenerations(queries, tenant, [id]))[0] ?? null
+}
+
+export async function listGenerations(
+  queries: Queries,
+  tenant: string,
+  { subjectId, status }: { readonly subjectId: string | null; readonly status: GenerationStatus | null },
+  page: PageRequest,
+): Promise<Page<QueuedGeneration>> {
+  const found = await queries
+    .select(columns)
+    .from(generations)
+    .where(
+      and(
+        eq(generations.tenant, tenant),
+        subjectId === null ? undefined : eq(generations.subjectId, subjectId),
+        status === null ? undefined : eq(generations.status, status),
+        beforePlace(generations.createdAt, generations.id, page.after),
+      ),
+    )
+    .orderBy(desc(generations.createdAt), desc(generations.id))
+    .limit(page.size + 1)
+  return pageOf(found, page)
+}
+
+export async function findByIdempotencyKey(
+  queries: Queries,
+  tenant: string,
+  key: string,
+): Promise<QueuedGeneration | null> {
+  const [found] = await queries
+    .select(columns)
+    .from(generations)
+    .where(and(eq(generations.tenant, tenant), eq(generations.idempotencyKey, key)))
+  return found ?? null
+}
+
+/** One tenant's acceptances come one after the other: what is counted and looked up stays true until the commit. */
+export async function lockTenant(queries: Queries, tenant: string): Promise<void> {
+  await queries.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`generations of ${tenant}`}, 0))`)
+}
+
+export async function countQueued(queries: Queries, tenant: string): Promise<number> {
+  const [found] = await queries
+    .select({ queued: count() })
+    .from(generations)
+    .where(and(eq(generations.tenant, tenant), eq(generations.status, 'QUEUED')))
+  return found?.queued ?? 0
+}
+
+/** QUEUED → CANCELED, RUNNING → CANCELING; null where it is neither. */
+export async function cancel(queries: Queries, tenant: string, id: string, now: Date): Promise<GenerationRow | null> {
+  const isQueued = sql`${generations.status} = 'QUEUED'`
+  const [row] = await queries
+    .update(generations)
+    .set({
+      status: sql`case when ${isQueued} then 'CANCELED' else 'CANCELING' end`,
+      completedAt: sql`case when ${isQueued} then ${now.toISOString()}::timestamptz end`,
+    })
+    .where(
+      and(eq(generations.tenant, tenant), eq(generations.id, id), inArray(generations.status, ['QUEUED', 'RUNNING'])),
+    )
+    .returning()
+  return row ?? null
+}
+
+/** The time since the stage was entered, or last counted, added to that stage's. */
+export function timingsUntil(now: Date): SQL {
+  const { stage, stageStartedAt, timings } = generations
+  const elapsedMs = sql`greatest(0, extract(epoch from (${now.toISOString()}::timestamptz - ${stageStartedAt})) * 1000)::int`
+  return sql`case when ${stage} is null or ${stageStartedAt} is null then ${timings} else
+    jsonb_set(${timings}, array[${stage}], to_jsonb(coalesce((${timings} ->> ${stage})::int, 0) + ${elapsedMs})) end`
+}
+
+export interface Ending {
+  readonly row: GenerationRow
+  /** Files that nothing points to any more, doomed by the caller. */
+  readonly leftovers: readonly string[]
+}
+
+/** Ends a generation that `condition` still holds for, and takes along what only an unfinished one needs. Null where it does not hold. */
+export async function endGeneration(
+  queries: Queries,
+  condition: SQL | undefined,
+  end: { readonly status: GenerationStatus | SQL; readonly problem: EndReason | SQL | null },
+  now: Date,
+): Promise<Ending | null> {
+  const [row] = await queries
+    .update(generations)
+    .set({ ...end, timings: timingsUntil(now), stageStartedAt: null, completedAt: now })
+    .where(condition)
+    .returning()
+  if (!row) return null
+  await queries.delete(checkpoints).where(eq(checkpoints.generationId, row.id))
+  const gone = await queries.delete(previews).where(eq(previews.generationId, row.id)).returning()
+  return { row, leftovers: gone.map(({ assetKey }) => assetKey) }
+}
+
+export interface ImageRow {
+  readonly row: typeof images.$inferSelect
+  readonly image: AssetRow
+  readonly mask: AssetRow
+}
+
+/** Pictures by the generation's id, in their order. */
+export async function findImages(queries: Queries, ids: readonly string[]): Promise<ReadonlyMap<string, ImageRow[]>> {
+  if (ids.length === 0) return new Map()
+  const rows = await queries
+    .select()
+    .from(images)
+    .where(inArray(images.generationId, [...ids]))
+    .orderBy(asc(images.index))
+  const files = await findAssets(
+    queries,
+    rows.flatMap(({ imageKey, maskKey }) => [imageKey, maskKey]),
+  )
+  const whole = rows.flatMap((row) => {
+    const [image, mask] = [files.get(row.imageKey), files.get(row.maskKey)]
+    // Gone when the generation was deleted between the two statements.
+    return image && mask ? [{ row, image, mask }] : []
+  })
+  return Map.groupBy(whole, ({ row }) => row.generationId)
+}
+
+export async function findAssets(queries: Queries, keys: readonly string[]): Promise<ReadonlyMap<string, AssetRow>> {
+  if (keys.length === 0) return new Map()
+  const rows = await queries
+    .select()
+    .from(assets)
+    .where(inArray(assets.key, [...keys]))
+  return new Map(rows.map((row) => [row.key, row]))
+}
+
+export async function findPreviews(
+  queries: Queries,
+  id: string,
+): Promise<{ readonly preview: AssetRow | null; readonly mask: AssetRow | null }> {
+  const rows = await queries
+    .select({ kind: previews.kind, asset: assets })
+    .from(previews)
+    .innerJoin(assets, eq(assets.key, previews.assetKey))
+    .where(eq(previews.generationId, id))
+  const of = (kind: 'preview' | 'mask') => rows.find((row) => row.kind === kind)?.asset ?? null
+  return { preview: of('preview'), mask: of('mask') }
+}
+
+/** Ids in these statuses, the oldest first, read in pages. */
+export async function* idsIn(
+  run: <T>(work: (queries: Queries) => Promise<T>) => Promise<T>,
+  statuses: readonly GenerationStatus[],
+  pageSize = 500,
+): AsyncGenerator<string> {
+  let last: { readonly createdAt: Date; readonly id: string } | undefined
+  for (;;) {
+    const place = last
+    const rows = await run((queries) =>
+      queries
+        .select({ id: generations.id, createdAt: generations.createdAt })
+        .from(generations)
+        .where(
+          and(
+            inArray(generations.status, [...statuses]),
+            place &&
+              sql`(${generations.createdAt}, ${generations.id}) > (${place.createdAt.toISOString()}::timestamptz, ${place.id})`,
+          ),
+        )
+        .orderBy(asc(generations.createdAt), asc(generations.id))
+        .limit(pageSize),
+    )
+    for (const { id } of rows) yield id
+    last = rows.at(-1)
+    if (!last || rows.length < pageSize) return
+  }
+}
