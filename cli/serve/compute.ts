@@ -1,0 +1,77 @@
+import { openContext } from '../../services/context/open.ts'
+import { createContextServer } from '../../services/context/server.ts'
+import { openDrawing } from '../../services/denoise/open.ts'
+import { createDenoiseServer } from '../../services/denoise/server.ts'
+import { type Bundle, openBundle } from '../../services/lib/bundles/bundles.ts'
+import { featureChannels } from '../../services/lib/bundles/weight-files.ts'
+import type { ComputeConfig } from '../../services/lib/mesh/config.ts'
+import { networkReadiness, type Readiness } from '../../services/lib/mesh/readiness.ts'
+import type { Hosted, Surroundings } from '../../services/lib/mesh/running.ts'
+import type { MeshService } from '../../services/lib/mesh/service.ts'
+import { createSlots, type Slots } from '../../services/lib/mesh/slots.ts'
+import { createNetworkPool, type NetworkPool } from '../../services/lib/runtime/pool.ts'
+import type { Recipe } from '../../services/lib/runtime/recipe.ts'
+import { openSafety } from '../../services/safety/open.ts'
+import { createSafetyServer } from '../../services/safety/server.ts'
+import { openVision } from '../../services/vision/open.ts'
+import { createVisionServer } from '../../services/vision/server.ts'
+import type { ComputeName } from './names.ts'
+
+/** What the services of one process stand on together. */
+interface Ground {
+  readonly bundle: Bundle
+  readonly pool: NetworkPool
+  readonly slots: Slots
+  /** Ready once these networks have been opened. */
+  readiness(networks: readonly Recipe[]): Readiness
+}
+
+const openers: Readonly<Record<ComputeName, (ground: Ground) => Promise<MeshService>>> = {
+  async vision({ bundle, pool, slots, readiness }) {
+    const { vision, networks } = await openVision(bundle, pool)
+    return createVisionServer({ vision, slots, readiness: readiness(networks) })
+  },
+  async context({ bundle, pool, slots, readiness }) {
+    const { context, networks } = await openContext(bundle, pool)
+    const channels = featureChannels(bundle)
+    return createContextServer({ context, featureChannels: channels, slots, readiness: readiness(networks) })
+  },
+  async denoise({ bundle, pool, slots, readiness }) {
+    const { drawing, networks, latentChannels, embeddingChannels } = await openDrawing(bundle, pool)
+    return createDenoiseServer({ drawing, latentChannels, embeddingChannels, slots, readiness: readiness(networks) })
+  },
+  async safety({ bundle, pool, slots, readiness }) {
+    const { safety, networks } = await openSafety(bundle, pool)
+    return createSafetyServer({ safety, slots, readiness: readiness(networks) })
+  },
+}
+
+/** Opens services over one bundle, one pool of networks and one budget of memory. Throws a BundleError where files are missing. */
+export async function openCompute(
+  names: readonly ComputeName[],
+  config: ComputeConfig,
+  { log, metrics }: Surroundings,
+): Promise<Hosted> {
+  const bundle = await openBundle(config.MOMA_BUNDLE)
+  await using opened = new AsyncDisposableStack()
+  const pool = createNetworkPool({
+    provider: config.MOMA_PROVIDER,
+    threads: config.MOMA_THREADS,
+    memoryBytes: config.MOMA_MEMORY,
+    onLoad: ({ name, weightBytes, elapsedMs }) =>
+      log.info({ network: name, weightBytes, elapsedMs: Math.round(elapsedMs) }, 'network loaded'),
+  })
+  opened.defer(() => pool.dispose())
+  const services: MeshService[] = []
+  for (const name of names) {
+    const slots = createSlots(name, { slots: config.MOMA_SLOTS, queue: config.MOMA_QUEUE })
+    metrics.watchSlots(name, slots)
+    const readiness = (networks: readonly Recipe[]) =>
+      networkReadiness(pool, networks, {
+        onFailure: (err) => log.error({ service: name, err }, "a network can't be opened"),
+      })
+    services.push(await openers[name]({ bundle, pool, slots, readiness }))
+  }
+  const kept = opened.move()
+  return { services, dispose: () => kept.disposeAsync() }
+}

@@ -1,0 +1,121 @@
+import { join } from 'node:path'
+import { formatAddress } from '../../services/lib/mesh/address.ts'
+import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from '../../services/lib/mesh/config.ts'
+import { logLevels } from '../../services/lib/mesh/log.ts'
+import { leave, listenForEnd } from '../serve/ending.ts'
+import { computeNames } from '../serve/names.ts'
+import { chooseBundle } from './bundle.ts'
+import { dataFolder, startLock } from './data.ts'
+import { LockHeld, takeLock } from './lock.ts'
+import { freePorts, isFree } from './ports.ts'
+import { readableLine } from './readable.ts'
+import { type Member, supervise } from './supervisor.ts'
+
+const startShape = {
+  HOST: textSetting.default('127.0.0.1'),
+  PORT: wholeSetting(1, 65_535).default(4000),
+  LOG_LEVEL: wordSetting(logLevels).default('warn'),
+  /** What runs is taken up again at the next start, so nothing is worth a long wait for it. */
+  MOMA_DRAIN_MS: wholeSetting(0, 60_000).default(2000),
+}
+
+/** After this people are told that it takes its time, such as for networks of several gigabytes. */
+const patienceMs = 5000
+
+/** Beyond its draining, what a process may take to let go of what it has open. */
+const closeMs = 3000
+
+/** Runs the whole mesh until it is told to end. Throws a ConfigError, a BundleError, or a MemberFailed. */
+export async function start(env: NodeJS.ProcessEnv): Promise<void> {
+  const started = performance.now()
+  const ending = listenForEnd()
+  const config = readConfig(startShape, env)
+  const data = dataFolder(env)
+  await using lock = await takeDataFolder(data)
+  const bundle = await chooseBundle(env)
+  const { HOST: host, PORT: port, MOMA_DRAIN_MS: drainMs } = config
+  if (!(await isFree(host, port))) throw new ConfigError(`PORT is ${port}; allowed: a port that is free on ${host}.`)
+
+  const [compute, generation] = await freePorts(2)
+  const local = (of: number | undefined) => `127.0.0.1:${of}`
+  const shared = { MOMA_DATA: data, MOMA_BUNDLE: bundle.name, LOG_LEVEL: config.LOG_LEVEL, MOMA_DRAIN_MS: `${drainMs}` }
+  const member = (name: string, services: readonly string[], variables: NodeJS.ProcessEnv): Member => ({
+    name,
+    command: [process.execPath, join(import.meta.dirname, '../moma.ts'), 'serve', ...services],
+    env: { ...withoutMeshVariables(env), ...shared, ...variables },
+  })
+  const computeAddresses = Object.fromEntries(
+    computeNames.map((name) => [`MOMA_${name.toUpperCase()}`, local(compute)]),
+  )
+  const say = (line: string) => void process.stderr.write(`${line}\n`)
+  const tree = supervise(
+    [
+      member('compute', computeNames, { MOMA_LISTEN: local(compute) }),
+      member('generation', ['generation'], { MOMA_LISTEN: local(generation), ...computeAddresses }),
+      member('gateway', ['gateway'], { HOST: host, PORT: `${port}`, MOMA_GENERATION: local(generation) }),
+    ],
+    {
+      drainMs: drainMs + closeMs,
+      onLine: (name, line) => say(readableLine(name, line)),
+      onRestart: (name, how, retryMs) => say(`${name} ${how}; it is started again in ${retryMs} ms`),
+    },
+  )
+  process.on('exit', () => tree.kill())
+  const patience = setTimeout(() => say('The networks are still being loaded …'), patienceMs)
+  try {
+    const settled = await Promise.race([tree.ready.then(() => 'ready'), ending.asked.then(() => 'asked')])
+    clearTimeout(patience)
+    if (settled === 'ready') {
+      await lock.tell({ gateway: formatAddress({ host, port }), generation: local(generation) })
+      const seconds = ((performance.now() - started) / 1000).toFixed(1)
+      process.stdout.write(
+        welcome({ url: `http://${formatAddress({ host, port })}`, data, seconds, note: bundle.note }),
+      )
+      await Promise.race([ending.asked, tree.failed])
+    }
+  } finally {
+    clearTimeout(patience)
+    await tree.end()
+  }
+  leave(0)
+}
+
+/** Throws a ConfigError that says what runs there already, and where. */
+async function takeDataFolder(data: string) {
+  try {
+    return await takeLock(startLock(data))
+  } catch (error) {
+    if (!(error instanceof LockHeld)) throw error
+    const { pid, addresses } = error.holder
+    const at = addresses.gateway === undefined ? 'it is just starting' : `http://${addresses.gateway}`
+    throw new ConfigError(
+      `A mesh runs on ${data} already (process ${pid}, ${at}): use that one, end it, or set MOMA_DATA to another folder.`,
+    )
+  }
+}
+
+/** On loopback nothing is encrypted, and no two processes can show their metrics at one address. */
+function withoutMeshVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const left = /^MOMA_(TLS_.*|METRICS_LISTEN|LISTEN)$/
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !left.test(name)))
+}
+
+interface Welcome {
+  readonly url: string
+  readonly data: string
+  readonly seconds: string
+  readonly note: string | null
+}
+
+function welcome({ url, data, seconds, note }: Welcome): string {
+  return [
+    `MoMA Mesh is ready at ${url} (${seconds} s); its data lie in ${data}. Ctrl-C ends it.`,
+    'It runs open: whoever reaches this address may use it, and only this machine does.',
+    ...(note ? [note] : []),
+    '',
+    `  curl ${url}/graphql -H 'content-type: application/json' \\`,
+    `    -d '{"query":"{ capabilities { bundle sizePx defaults { steps } limits { count steps } } }"}'`,
+    '',
+    '',
+  ].join('\n')
+}
