@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
 import { openLocalServices } from '../services/generation/local-services.ts'
+import { pictureSettings } from '../services/generation/picture-settings.ts'
 import { createPipeline, featureBytes, type GenerationEvent } from '../services/generation/pipeline.ts'
 import {
   type CompleteRequest,
@@ -203,7 +204,7 @@ async function writePicture(options: GenerateOptions, request: CompleteRequest, 
   const path = join(folder, pictureName(options.label, request, event.seed))
   const bytes = await encodeImage(event.image, 'png', {
     seed: BigInt(event.seed),
-    settings: settingsOf(options, request),
+    settings: pictureSettings(options.bundle, options.label, request),
   })
   const partial = `${path}.${process.pid}.part`
   try {
@@ -222,21 +223,4 @@ function pictureName(label: string, { prompt, method }: CompleteRequest, seed: n
   const words = `${label} ${prompt}`.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ['picture']
   const stem = words.join('-').slice(0, 60).replace(/-+$/, '')
   return `${stem}${method === 'moma' ? '' : `-${method}`}-${seed}.png`
-}
-
-function settingsOf(options: GenerateOptions, request: CompleteRequest): Record<string, string | number> {
-  const { prompt, negativePrompt, task, method, strength, guidance, steps, sampler } = request
-  const { bundle, label } = options
-  return {
-    bundle,
-    label,
-    prompt,
-    ...(negativePrompt === '' ? {} : { negativePrompt }),
-    task,
-    method,
-    strength,
-    guidance,
-    steps,
-    sampler,
-  }
 }

@@ -1,0 +1,77 @@
+import type { GreyImage, RgbImage } from '../../lib/images/image.ts'
+import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
+import type { Logger } from '../../lib/mesh/log.ts'
+import type { Verdict } from '../../safety/safety.ts'
+import type { KeptAsset, NewAsset } from './run-store.ts'
+
+/** What may be shown of a generation that is under way; null where there is nothing yet. */
+export interface Shown {
+  readonly preview: KeptAsset | null
+  readonly mask: KeptAsset | null
+}
+
+/**
+ * Previews beside the drawing, which never waits for them. Every few steps one is judged like a finished picture, and
+ * only one that is allowed is kept and shown, its mask with it; one that is rejected, or that nobody could judge, takes
+ * what was shown before away again. What the generation ends as, the finished pictures decide.
+ */
+export interface Previews {
+  /** Takes the preview of a step, or lets it pass: it is not its turn, or the one before is still being judged. */
+  offer(step: number, preview: RgbImage, mask: GreyImage): void
+  readonly shown: Shown
+  /** Once nothing is being judged or kept. */
+  settled(): Promise<void>
+}
+
+export interface PreviewsOptions {
+  /** 0: none at all. */
+  readonly everySteps: number
+  readonly log: Logger
+  /** Of the attempt: what fails once it is aborted is no news. */
+  readonly signal: AbortSignal
+  judge(picture: RgbImage): Promise<Verdict>
+  keep(kind: 'preview' | 'mask', asset: NewAsset): Promise<KeptAsset | null>
+  /** There is something else to show. */
+  onChange(): void
+}
+
+const nothing: Shown = { preview: null, mask: null }
+
+export function createPreviews({ everySteps, log, signal, judge, keep, onChange }: PreviewsOptions): Previews {
+  let shown = nothing
+  let underWay: Promise<void> | null = null
+
+  const show = async (picture: RgbImage, mask: GreyImage): Promise<Shown> => {
+    const { decision } = await judge(picture)
+    if (decision !== 'ALLOWED') return nothing
+    const preview = await keep('preview', png(picture, await encodePreview(picture, 'png')))
+    return { preview, mask: preview && (await keep('mask', png(mask, await encodePlane(mask)))) }
+  }
+
+  return {
+    offer(step, preview, mask) {
+      if (everySteps === 0 || step % everySteps !== 0 || underWay) return
+      underWay = show(preview, mask)
+        .catch((err) => {
+          if (!signal.aborted) log.warn({ err, step }, 'a preview is not shown')
+          return nothing
+        })
+        .then((next) => {
+          const changed = next !== shown
+          shown = next
+          underWay = null
+          if (changed) onChange()
+        })
+    },
+    get shown() {
+      return shown
+    },
+    async settled() {
+      await underWay
+    },
+  }
+}
+
+export function png({ widthPx, heightPx }: RgbImage | GreyImage, bytes: Uint8Array): NewAsset {
+  return { bytes, contentType: 'image/png', widthPx, heightPx }
+}

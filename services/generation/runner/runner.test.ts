@@ -1,0 +1,368 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readMetadata } from '../../lib/images/encode.ts'
+import { MeshError } from '../../lib/mesh/errors.ts'
+import type { Events } from '../../lib/mesh/events/events.ts'
+import { createMemoryEvents } from '../../lib/mesh/events/memory-events.ts'
+import { defaultJobsOptions, type Jobs } from '../../lib/mesh/jobs/jobs.ts'
+import { createMemoryJobs } from '../../lib/mesh/jobs/memory-jobs.ts'
+import type { Safety } from '../../safety/safety.ts'
+import { createWordJudge } from '../../safety/words.ts'
+import { decodeProgress, publishProgress } from '../progress.ts'
+import { type CompleteRequest, completeRequest } from '../request.ts'
+import { createRunner, type RunnerOptions, type RunnerSettings } from './runner.ts'
+import { createTestRunStore, type TestRunStore } from './test-run-store.ts'
+import { createTestDrawing, createTestServices, lenient, rejected, testSubject } from './test-services.ts'
+
+const subject = testSubject()
+const settings = { strength: { recontextualize: 1, retexture: 0.5 }, guidance: 7.5, steps: 10 }
+const request: CompleteRequest = completeRequest(
+  { prompt: 'a dog on a beach', seed: 3, count: 2 },
+  settings as Parameters<typeof completeRequest>[1],
+)
+const quick: Partial<RunnerSettings> = {
+  checkpointEverySteps: 3,
+  previewEverySteps: 2,
+  retryMs: { first: 1, largest: 2 },
+  reviewTimeoutMs: 200,
+  sweepEveryMs: 20,
+}
+
+let jobs: Jobs
+let events: Events
+let store: TestRunStore
+const cleanups: (() => unknown)[] = []
+
+beforeEach(() => {
+  jobs = createMemoryJobs(defaultJobsOptions)
+  events = createMemoryEvents()
+  store = createTestRunStore(subject)
+})
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  await jobs[Symbol.asyncDispose]()
+  await events[Symbol.asyncDispose]()
+})
+
+function start(drawing = createTestDrawing(), safety: Safety = lenient, more: Partial<RunnerOptions> = {}) {
+  const runner = createRunner({
+    jobs,
+    events,
+    store,
+    services: { ...createTestServices(drawing), safety },
+    bundle: { name: 'toy', settings: { ipAdapterScale: 0.6 } },
+    ...more,
+    settings: { ...quick, ...more.settings },
+  })
+  cleanups.push(() => runner.dispose())
+  return { runner, drawing }
+}
+
+async function run(id = 'g-1', change: Partial<CompleteRequest> = {}) {
+  store.add(id, { ...request, ...change })
+  await jobs.add(id)
+  return store.ended(id)
+}
+
+const bytesOf = (row: { images: readonly { image: { bytes: Uint8Array }; mask: { bytes: Uint8Array } }[] }) =>
+  row.images.map(({ image, mask }) => Buffer.concat([image.bytes, mask.bytes]).toString('base64'))
+
+/** All snapshots from the beginning to where `isLast` says so. */
+async function watch(id: string, isLast: (progress: Shown) => boolean): Promise<Shown[]> {
+  const seen: Shown[] = []
+  for await (const { cursor, data } of events.subscribe(id, null, AbortSignal.timeout(4000))) {
+    const { progress } = decodeProgress(data, cursor)!
+    seen.push(progress)
+    if (isLast(progress)) break
+  }
+  return seen
+}
+type Shown = NonNullable<ReturnType<typeof decodeProgress>>['progress']
+
+/** What an uninterrupted run draws. */
+async function wholePictures(): Promise<string[]> {
+  start()
+  const row = await run('whole')
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+  return bytesOf(row)
+}
+
+test('from a job to pictures with provenance, stage by stage, each told to who watches', async () => {
+  const watching = watch('g-1', ({ stage }) => stage === 'STAGE_STORE')
+  start()
+  const row = await run()
+  expect(row).toMatchObject({ status: 'SUCCEEDED', attempt: 1, step: 10 })
+  expect(row.stages).toEqual(['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'])
+  expect(row.images.map(({ index, seed, verdict }) => [index, seed, verdict.decision])).toEqual([
+    [0, 3, 'ALLOWED'],
+    [1, 4, 'ALLOWED'],
+  ])
+  const { provenance } = await readMetadata(row.images[1]!.image.bytes)
+  expect(provenance).toMatchObject({
+    seed: 4n,
+    settings: { bundle: 'toy', label: 'dog', prompt: 'a dog on a beach', steps: 10 },
+  })
+  const seen = await watching
+  expect(seen.map(({ step }) => step).filter((step, index, all) => step !== all[index - 1])).toEqual(
+    Array.from({ length: 11 }, (_, step) => step),
+  )
+  const fractions = seen.map(({ fraction }) => fraction)
+  expect(fractions).toEqual(fractions.toSorted((a, b) => a - b))
+  expect(seen.at(-1)).toMatchObject({
+    preview: { contentType: 'image/png', widthPx: 8 },
+    mask: { contentType: 'image/png' },
+  })
+})
+
+describe('whatever happens in between, the bytes are the same', () => {
+  test('backends that are gone now and then', async () => {
+    const whole = await wholePictures()
+    const { drawing } = start()
+    const failAt = new Set([2, 5, 8])
+    drawing.beforeStep = async (step) => {
+      if (failAt.delete(step)) throw new MeshError('UNAVAILABLE', "denoise can't be reached")
+    }
+    const row = await run()
+    expect(row).toMatchObject({ status: 'SUCCEEDED', attempt: 4 })
+    expect(drawing.calls.map(({ from }) => from)).toEqual([0, 0, 3, 6])
+    expect(bytesOf(row)).toEqual(whole)
+  })
+
+  test('a runner that ends in the middle; another goes on from the checkpoint', async () => {
+    const whole = await wholePictures()
+    const first = start(createTestDrawing(), lenient, { settings: { drainMs: 0 } })
+    const reached = Promise.withResolvers<void>()
+    first.drawing.beforeStep = async (step, signal) => {
+      if (step !== 8) return
+      reached.resolve()
+      await sleep(60_000, undefined, { signal })
+    }
+    store.add('g-1', request)
+    await jobs.add('g-1')
+    await reached.promise
+    await first.runner.dispose()
+    expect(store.row('g-1').status).toBe('RUNNING')
+    const { drawing } = start()
+    const row = await store.ended('g-1')
+    expect(drawing.calls.map(({ from }) => from)).toEqual([6])
+    expect({ status: row.status, bytes: bytesOf(row) }).toEqual({ status: 'SUCCEEDED', bytes: whole })
+  })
+
+  test('a database that is away for a while', async () => {
+    const whole = await wholePictures()
+    const { drawing } = start()
+    let left = 1
+    drawing.beforeStep = async (step) => {
+      if (step !== 5 || left-- === 0) return
+      store.away = true
+      setTimeout(() => {
+        store.away = false
+      }, 50)
+    }
+    const row = await run()
+    expect({ status: row.status, bytes: bytesOf(row) }).toEqual({ status: 'SUCCEEDED', bytes: whole })
+    expect(row.attempt).toBeGreaterThan(1)
+  })
+
+  test('a checkpoint that can not be read is none', async () => {
+    const whole = await wholePictures()
+    store.add('g-1', request).checkpoint = { step: 3, bytes: Buffer.from('nonsense') }
+    const { drawing } = start()
+    const row = await store.ended('g-1')
+    expect(drawing.calls.map(({ from }) => from)).toEqual([0])
+    expect(bytesOf(row)).toEqual(whole)
+  })
+})
+
+describe('faults', () => {
+  test('a permanent one ends it at once, in one sentence with its stage', async () => {
+    const { drawing } = start()
+    drawing.beforeStep = async () => {
+      throw new MeshError('INVALID_ARGUMENT', 'steps is 10, allowed is 9')
+    }
+    expect(await run()).toMatchObject({
+      status: 'FAILED',
+      attempt: 1,
+      reason: { message: 'steps is 10, allowed is 9', stage: 'DENOISE', retryable: false },
+    })
+  })
+
+  test('a passing one that does not pass ends it after the last attempt', async () => {
+    const { drawing } = start()
+    drawing.beforeStep = async () => {
+      throw new MeshError('UNAVAILABLE', "denoise can't be reached")
+    }
+    expect(await run()).toMatchObject({
+      status: 'FAILED',
+      attempt: 5,
+      reason: { message: "denoise can't be reached; it was tried several times", stage: 'DENOISE', retryable: true },
+    })
+  })
+
+  test('events that can not be published stop nothing', async () => {
+    const broken: Events = {
+      publish: async () => {
+        throw new MeshError('UNAVAILABLE', 'no events')
+      },
+      subscribe: () => {
+        throw new MeshError('UNAVAILABLE', 'no events')
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    }
+    start(createTestDrawing(), lenient, { events: broken })
+    expect(await run()).toMatchObject({ status: 'SUCCEEDED' })
+  })
+
+  test('a row whose job was lost is found by the sweep', async () => {
+    start()
+    store.add('lost', request)
+    expect(await store.ended('lost')).toMatchObject({ status: 'SUCCEEDED' })
+  })
+})
+
+describe('cancellation', () => {
+  /** Runs up to step 4, which waits for the signal. */
+  async function untilStep4() {
+    const { drawing, runner } = start()
+    const reached = Promise.withResolvers<void>()
+    drawing.beforeStep = async (step, signal) => {
+      if (step !== 4) return
+      reached.resolve()
+      await sleep(60_000, undefined, { signal })
+    }
+    const ended = run()
+    await reached.promise
+    return { drawing, runner, ended }
+  }
+
+  test('takes effect in the running step when it is heard', async () => {
+    const { drawing, ended } = await untilStep4()
+    store.row('g-1').status = 'CANCELING'
+    const { steps } = request
+    const snapshot = {
+      id: 'g-1',
+      attempt: 1,
+      status: 'CANCELING',
+      stage: 'DENOISE',
+      step: 3,
+      steps,
+      imageIndex: 0,
+    } as const
+    const rest = { queuePosition: 0, etaMs: null, preview: null, mask: null, time: new Date() }
+    await publishProgress(events, { ...snapshot, ...rest })
+    expect(await ended).toMatchObject({ status: 'CANCELED', images: [] })
+    expect(drawing.calls).toEqual([{ from: 0, steps: [1, 2, 3], ended: true }])
+  })
+
+  test('takes effect after the running step when it is not', async () => {
+    const { drawing } = start()
+    drawing.beforeStep = async (step) => {
+      if (step === 4) store.row('g-1').status = 'CANCELING'
+    }
+    expect(await run()).toMatchObject({ status: 'CANCELED', images: [] })
+    expect(drawing.calls[0]!.steps).toEqual([1, 2, 3, 4])
+  })
+
+  test('before it began, it never begins', async () => {
+    store.add('g-1', request).status = 'CANCELING'
+    const { drawing } = start()
+    expect(await store.ended('g-1')).toMatchObject({ status: 'CANCELED' })
+    expect(drawing.calls).toEqual([])
+  })
+
+  test('an attempt that a newer one has fenced off stops without a word', async () => {
+    const { drawing, runner, ended } = await untilStep4()
+    drawing.beforeStep = async () => undefined
+    const other = await store.begin('g-1')
+    expect(other!.attempt).toBe(2)
+    await publishProgress(events, {
+      ...{
+        id: 'g-1',
+        attempt: 1,
+        status: 'CANCELING',
+        stage: null,
+        step: 0,
+        steps: 1,
+        imageIndex: 0,
+        queuePosition: 0,
+      },
+      ...{ etaMs: null, preview: null, mask: null, time: new Date() },
+    })
+    while (runner.running.length > 0) await sleep(5)
+    expect(store.row('g-1')).toMatchObject({ status: 'RUNNING', attempt: 2, images: [] })
+    await store.end(other!, 'FAILED', null)
+    await ended
+  })
+})
+
+describe('without a verdict nothing is drawn or shown', () => {
+  const dead = async () => {
+    throw new MeshError('UNAVAILABLE', 'safety is not available: none of its 1 addresses serves')
+  }
+  const slow = () => new Promise<never>(() => undefined)
+  const crashing = async () => {
+    throw new Error('/srv/secret')
+  }
+  const faults = [
+    ['stopped', dead, 'safety is not available: none of its 1 addresses serves'],
+    ['slow', slow, 'the call took too long'],
+    ['crashing', crashing, 'safety: something went wrong'],
+  ] as const
+
+  test.each(faults)('%s before anything is drawn', async (_, reviewPrompt, message) => {
+    const { drawing } = start(createTestDrawing(), { ...lenient, reviewPrompt })
+    expect(await run()).toMatchObject({
+      status: 'FAILED',
+      attempt: 1,
+      images: [],
+      previews: [],
+      reason: {
+        message: `the request could not be judged: ${message}; nothing is shown without a verdict`,
+        stage: 'REVIEW_INPUT',
+        retryable: true,
+      },
+    })
+    expect(drawing.calls).toEqual([])
+  })
+
+  test.each(faults)('%s while it is drawn and after', async (_, reviewPicture, message) => {
+    start(createTestDrawing(), { ...lenient, reviewPicture })
+    expect(await run()).toMatchObject({
+      status: 'FAILED',
+      images: [],
+      previews: [],
+      reason: { message: expect.stringContaining(message), stage: 'REVIEW_OUTPUT', retryable: true },
+    })
+  })
+
+  test('only for the second picture: neither is kept', async () => {
+    let pictures = 0
+    const reviewPicture: Safety['reviewPicture'] = async (asked) =>
+      ++pictures > 1 ? crashing() : lenient.reviewPicture(asked)
+    start(createTestDrawing(), { ...lenient, reviewPicture }, { settings: { previewEverySteps: 0 } })
+    expect(await run()).toMatchObject({ status: 'FAILED', images: [] })
+  })
+
+  test('one that rejects the words ends it before anything is drawn', async () => {
+    const { drawing } = start(createTestDrawing(), createWordJudge())
+    expect(await run('g-1', { prompt: 'a dog beside a woman' })).toMatchObject({
+      status: 'REJECTED',
+      reason: {
+        message: 'the request was rejected: "woman" in the prompt names a person',
+        stage: 'REVIEW_INPUT',
+        retryable: false,
+        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'words-1' },
+      },
+    })
+    expect(drawing.calls).toEqual([])
+  })
+
+  test('one that rejects what it sees: no preview, no picture', async () => {
+    start(createTestDrawing(), { ...lenient, reviewPicture: async () => rejected('something bad') })
+    expect(await run()).toMatchObject({
+      status: 'REJECTED',
+      images: [],
+      previews: [],
+      reason: { message: 'a finished picture was rejected: something bad', stage: 'REVIEW_OUTPUT' },
+    })
+  })
+})

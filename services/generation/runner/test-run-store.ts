@@ -1,0 +1,147 @@
+import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
+import { MeshError } from '../../lib/mesh/errors.ts'
+import type { CompleteRequest } from '../request.ts'
+import type { Subject } from '../subject.ts'
+import type { EndReason, KeptAsset, NewAsset, NewImage, Run, RunStore, Stage } from './run-store.ts'
+
+/** A generation as the tests see it. */
+export interface TestRow {
+  status: string
+  attempt: number
+  readonly stages: Stage[]
+  step: number
+  checkpoint: Run['checkpoint']
+  readonly previews: { readonly kind: string; readonly asset: NewAsset }[]
+  images: readonly NewImage[]
+  reason: EndReason | null
+}
+
+export interface TestRunStore extends RunStore {
+  add(id: string, request: CompleteRequest): TestRow
+  row(id: string): TestRow
+  /** From now on everything throws, as when the database is away; or no more. */
+  away: boolean
+  /** Resolves once it has ended. */
+  ended(id: string): Promise<TestRow>
+}
+
+const unfinished = ['QUEUED', 'RUNNING', 'CANCELING']
+
+/** A system of record in memory, for one subject. */
+export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunStore {
+  const rows = new Map<string, TestRow & { request: CompleteRequest }>()
+  const waiting = new Set<() => void>()
+  const changed = () => {
+    for (const wake of waiting) wake()
+  }
+  const row = (id: string) => {
+    const found = rows.get(id)
+    if (!found) throw new RangeError(`no row ${id}`)
+    return found
+  }
+  const isCurrent = ({ id, attempt }: Run, statuses = ['RUNNING']) =>
+    row(id).attempt === attempt && statuses.includes(row(id).status)
+  const store: TestRunStore = {
+    away: false,
+    add(id, request) {
+      const fresh = {
+        stages: [],
+        previews: [],
+        images: [],
+        reason: null,
+        checkpoint: null,
+        step: 0,
+        attempt: 0,
+        request,
+      }
+      rows.set(id, { ...fresh, status: 'QUEUED' })
+      return row(id)
+    },
+    row,
+    async ended(id) {
+      while (unfinished.includes(row(id).status)) {
+        await new Promise<void>((resolve) => {
+          waiting.add(resolve)
+        })
+      }
+      return row(id)
+    },
+    async begin(id) {
+      check()
+      const found = rows.get(id)
+      if (found?.status === 'CANCELING') end(found, 'CANCELED', null)
+      if (!found || !['QUEUED', 'RUNNING'].includes(found.status)) return null
+      if (found.attempt >= maxAttempts) {
+        end(found, 'FAILED', { message: 'begun too often', stage: null, retryable: true, verdict: null })
+        return null
+      }
+      found.attempt++
+      found.status = 'RUNNING'
+      const { label, contentHash } = subject
+      return {
+        id,
+        tenant: 'test',
+        attempt: found.attempt,
+        subject: { id: 'subject', label, contentHash, image: 'image', mask: 'mask' },
+        request: found.request,
+        checkpoint: found.checkpoint,
+      }
+    },
+    async enterStage(run, stage) {
+      check()
+      if (!isCurrent(run)) return false
+      row(run.id).stages.push(stage)
+      return true
+    },
+    async keepStep(run, step, bytes) {
+      check()
+      if (!isCurrent(run)) return false
+      row(run.id).step = step
+      if (bytes) row(run.id).checkpoint = { step, bytes }
+      return true
+    },
+    async keepPreview(run, kind, asset) {
+      check()
+      if (!isCurrent(run)) return null
+      row(run.id).previews.push({ kind, asset })
+      const { bytes, ...rest } = asset
+      const kept: KeptAsset = { ...rest, token: `${kind}-${row(run.id).previews.length}`, byteLength: bytes.length }
+      return kept
+    },
+    async succeed(run, images) {
+      check()
+      if (!isCurrent(run)) return false
+      row(run.id).images = images
+      end(row(run.id), 'SUCCEEDED', null)
+      return true
+    },
+    async end(run, status, reason) {
+      check()
+      if (!isCurrent(run, ['RUNNING', 'CANCELING'])) return false
+      if (row(run.id).status === 'CANCELING') end(row(run.id), 'CANCELED', null)
+      else end(row(run.id), status, reason)
+      return true
+    },
+    async isStopped(run) {
+      check()
+      return !isCurrent(run)
+    },
+    async *unfinished() {
+      check()
+      for (const [id, { status }] of rows) if (unfinished.includes(status)) yield id
+    },
+    async readAsset(key) {
+      check()
+      return key === 'image' ? encodePreview(subject.reference, 'png') : encodePlane(subject.mask)
+    },
+  }
+  function check() {
+    if (store.away) throw new MeshError('UNAVAILABLE', "generation: the database can't be reached, try again later")
+  }
+  function end(ended: TestRow, status: string, reason: EndReason | null) {
+    ended.status = status
+    ended.reason = reason
+    changed()
+  }
+  return store
+}
