@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   start: async () => (await import('./start.ts')).addStart,
   serve: async () => (await import('./serve.ts')).addServe,
   keys: async () => (await import('./keys.ts')).addKeys,
+  health: async () => (await import('./health.ts')).addHealth,
   generate: async () => (await import('./generate.ts')).addGenerate,
   models: async () => (await import('./models.ts')).addModels,
 }
