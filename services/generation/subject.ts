@@ -1,5 +1,5 @@
 import { subjectHash } from '../lib/content-cache.ts'
-import { decodeImage, defaultImageLimits } from '../lib/images/decode.ts'
+import { decodeImage, defaultImageLimits, type ImageLimits } from '../lib/images/decode.ts'
 import { whiteBackground } from '../lib/images/geometry.ts'
 import { type GreyImage, ImageError, type RgbImage } from '../lib/images/image.ts'
 import { decodeMask, maskFromPlane } from '../lib/images/mask.ts'
@@ -36,12 +36,13 @@ export async function readSubject(
   files: SubjectFiles,
   sizePx: number,
   segmentation: Segmentation | null,
+  limits: ImageLimits = defaultImageLimits,
 ): Promise<Subject> {
   checkLabel(files.label)
-  const photo = await decodeImage(files.photo, defaultImageLimits)
+  const photo = await decodeImage(files.photo, limits)
   const working = { widthPx: sizePx, heightPx: sizePx }
   const mask = files.mask
-    ? await decodeMask(files.mask, photo, working)
+    ? await decodeMask(files.mask, photo, working, limits)
     : maskFromPlane(await findSubject(photo, segmentation), working)
   const reference = await resizeBicubic(photo, sizePx, sizePx)
   return {

@@ -107,6 +107,7 @@ export const uploads = pgTable(
     uniqueIndex('uploads_token_hash').on(table.tokenHash),
     index('uploads_expiry').on(table.expiresAt),
     index('uploads_asset').on(table.assetKey),
+    index('uploads_promised').on(table.tenant, table.expiresAt).where(sql`${table.assetKey} is null`),
   ],
 )
 

@@ -1,4 +1,5 @@
-import { and, asc, count, desc, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import { unionAll } from 'drizzle-orm/pg-core'
 import type { Queries } from '../db/database.ts'
 import { assets, checkpoints, type GenerationStatus, generations, images, previews } from '../db/schema.ts'
 import type { EndReason } from '../runner/run-store.ts'
@@ -227,4 +228,56 @@ export async function* idsIn(
     last = rows.at(-1)
     if (!last || rows.length < pageSize) return
   }
+}
+
+/**
+ * Deletes what `condition` holds for with everything that points to it, in one transaction. `keys` are files that
+ * nothing points to any more, doomed already.
+ */
+export async function deleteGenerations(
+  queries: Queries,
+  condition: SQL,
+): Promise<{ readonly rows: readonly GenerationRow[]; readonly keys: readonly string[] }> {
+  // Locked first: a run that is about to succeed would otherwise add pictures behind the next statement's back.
+  await queries.select({ id: generations.id }).from(generations).where(condition).for('update')
+  const ids = queries.select({ id: generations.id }).from(generations).where(condition)
+  const files = unionAll(
+    queries.select({ key: images.imageKey }).from(images).where(inArray(images.generationId, ids)),
+    queries.select({ key: images.maskKey }).from(images).where(inArray(images.generationId, ids)),
+    queries.select({ key: previews.assetKey }).from(previews).where(inArray(previews.generationId, ids)),
+  )
+  const doomed = await queries
+    .update(assets)
+    .set({ state: 'DOOMED' })
+    .where(inArray(assets.key, files))
+    .returning({ key: assets.key })
+  const rows = await queries.delete(generations).where(condition).returning()
+  return { rows, keys: doomed.map(({ key }) => key) }
+}
+
+/** Ids of up to `limit` generations that ended before `before`, the oldest first, locked until the commit. */
+export async function findEndedBefore(queries: Queries, before: Date, limit: number): Promise<string[]> {
+  const rows = await queries
+    .select({ id: generations.id })
+    .from(generations)
+    .where(lt(generations.completedAt, before))
+    .orderBy(generations.completedAt)
+    .limit(limit)
+    .for('update', { skipLocked: true })
+  return rows.map(({ id }) => id)
+}
+
+/** Ids of up to `limit` that have been waiting since before `before`, the oldest first. */
+export async function findQueuedBefore(queries: Queries, before: Date, limit: number): Promise<string[]> {
+  const rows = await queries
+    .select({ id: generations.id })
+    .from(generations)
+    .where(and(eq(generations.status, 'QUEUED'), lt(generations.createdAt, before)))
+    .orderBy(generations.createdAt, generations.id)
+    .limit(limit)
+  return rows.map(({ id }) => id)
+}
+
+export async function insertGeneration(queries: Queries, row: GenerationRow): Promise<void> {
+  await queries.insert(generations).values(row)
 }

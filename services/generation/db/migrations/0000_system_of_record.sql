@@ -122,4 +122,5 @@ CREATE INDEX "subjects_image" ON "subjects" USING btree ("image_key");--> statem
 CREATE INDEX "subjects_mask" ON "subjects" USING btree ("mask_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "uploads_token_hash" ON "uploads" USING btree ("token_hash");--> statement-breakpoint
 CREATE INDEX "uploads_expiry" ON "uploads" USING btree ("expires_at");--> statement-breakpoint
-CREATE INDEX "uploads_asset" ON "uploads" USING btree ("asset_key");
+CREATE INDEX "uploads_asset" ON "uploads" USING btree ("asset_key");--> statement-breakpoint
+CREATE INDEX "uploads_promised" ON "uploads" USING btree ("tenant","expires_at") WHERE "uploads"."asset_key" is null;

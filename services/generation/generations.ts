@@ -1,0 +1,135 @@
+import { randomBytes } from 'node:crypto'
+import type { Manifest } from '../lib/bundles/manifest.ts'
+import type { Events } from '../lib/mesh/events/events.ts'
+import type { Jobs } from '../lib/mesh/jobs/jobs.ts'
+import type { Logger } from '../lib/mesh/log.ts'
+import { checkText, maxPromptCharacters } from '../lib/tokenizers/text.ts'
+import { bundleMethods } from './capabilities.ts'
+import type { Database } from './db/database.ts'
+import { newId, requestHash } from './ids.ts'
+import type { GenerationLimits } from './limits.ts'
+import { about, conflict, limitExceeded, notFound, rejected, wrongValue } from './problems.ts'
+import { completeRequest, type GenerationRequest } from './request.ts'
+import { snapshotOf, tell } from './snapshots.ts'
+import {
+  cancel,
+  countQueued,
+  findByIdempotencyKey,
+  findGeneration,
+  type GenerationRow,
+  insertGeneration,
+  lockTenant,
+  type QueuedGeneration,
+} from './store/generations.ts'
+import { findSubjects } from './store/subjects.ts'
+
+export interface NewGeneration {
+  readonly tenant: string
+  readonly subjectId: string
+  readonly request: GenerationRequest
+  readonly idempotencyKey: string | null
+}
+
+/** Throws Refused on what is not allowed. */
+export interface Generations {
+  /** Accepts it: its row is committed, then it is put into the queue, by the sweep if that fails now. */
+  create(generation: NewGeneration): Promise<QueuedGeneration>
+  /** Asks it to stop; one that waits stops at once, one that has ended is given as it is. */
+  cancel(tenant: string, id: string): Promise<QueuedGeneration>
+}
+
+export interface GenerationsOptions {
+  readonly db: Database
+  readonly jobs: Jobs
+  readonly events: Events
+  readonly manifest: Manifest
+  readonly limits: GenerationLimits
+  readonly log: Logger
+  now(): Date
+}
+
+/** What is said to whoever has too many waiting: a guess at when the next one starts. */
+const queueRetryMs = 10_000
+
+export function createGenerations(options: GenerationsOptions): Generations {
+  const { db, jobs, events, manifest, limits, log, now } = options
+  const methods = bundleMethods(manifest)
+
+  const complete = async (request: GenerationRequest) => {
+    await about('prompt', () => checkText('prompt', request.prompt, maxPromptCharacters))
+    await about('negativePrompt', () => checkText('negativePrompt', request.negativePrompt ?? '', maxPromptCharacters))
+    const whole = completeRequest({ ...request, seed: request.seed ?? randomSeed() }, manifest.settings)
+    if (!methods.includes(whole.method)) throw wrongValue('method', whole.method, methods.join(', '))
+    return whole
+  }
+
+  return {
+    async create({ tenant, subjectId, request, idempotencyKey }) {
+      const whole = await complete(request)
+      const hash = requestHash([subjectId, Object.entries(request).sort(([a], [b]) => (a < b ? -1 : 1))])
+      const { row, isNew } = await db.transaction(async (queries) => {
+        await lockTenant(queries, tenant)
+        const known = idempotencyKey === null ? null : await findByIdempotencyKey(queries, tenant, idempotencyKey)
+        if (known) {
+          if (known.requestHash !== hash) throw conflict(known.idempotencyKey!)
+          return { row: known, isNew: false }
+        }
+        const [subject] = await findSubjects(queries, tenant, [subjectId])
+        if (!subject) throw notFound('subject', subjectId)
+        if (subject.row.status === 'REJECTED') throw rejected(subject.row.verdict)
+        const queued = await countQueued(queries, tenant)
+        if (queued >= limits.maxQueued) {
+          const message = `${queued} generations wait, allowed are ${limits.maxQueued}`
+          throw limitExceeded('queued', message, queueRetryMs)
+        }
+        const accepted: GenerationRow = {
+          id: newId('gen'),
+          tenant,
+          subjectId,
+          status: 'QUEUED',
+          stage: null,
+          stageStartedAt: null,
+          attempt: 0,
+          step: 0,
+          request: whole,
+          timings: {},
+          problem: null,
+          idempotencyKey,
+          requestHash: hash,
+          createdAt: now(),
+          startedAt: null,
+          completedAt: null,
+        }
+        await insertGeneration(queries, accepted)
+        const row = await findGeneration(queries, tenant, accepted.id)
+        return { row: row!, isNew: true }
+      })
+      if (isNew) {
+        await jobs.add(row.id).catch((error: unknown) => {
+          log.warn({ err: error, generationId: row.id }, 'job left for the sweep')
+        })
+        await tell(events, log, snapshotOf(row, now(), row))
+      }
+      return row
+    },
+
+    async cancel(tenant, id) {
+      const changed = await db.run((queries) => cancel(queries, tenant, id, now()))
+      if (changed) {
+        await tell(events, log, snapshotOf(changed, now()))
+        return { ...changed, queuePosition: 0 }
+      }
+      const row = await db.run((queries) => findGeneration(queries, tenant, id))
+      if (!row) throw notFound('generation', id)
+      return row
+    },
+  }
+}
+
+/** 0 … 2^53 - 66, the largest that the GraphQL schema can say. */
+function randomSeed(): number {
+  for (;;) {
+    const seed = Number(randomBytes(8).readBigUInt64BE() >> 11n)
+    if (seed <= 2 ** 53 - 66) return seed
+  }
+}

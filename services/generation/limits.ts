@@ -1,0 +1,27 @@
+import { defaultImageLimits, type ImageLimits } from '../lib/images/decode.ts'
+
+/** Bounds of what tenants may send, ask and leave behind. */
+export interface GenerationLimits {
+  readonly maxUploadBytes: number
+  /** Generations that a tenant may have waiting. */
+  readonly maxQueued: number
+  /** How long an upload's token is worth something. */
+  readonly uploadTokenMs: number
+  /** How long an uploaded file is kept for subjects to be made from. */
+  readonly uploadKeptMs: number
+  /** Ended generations are deleted after this; null: never. */
+  readonly retentionMs: number | null
+}
+
+export const defaultLimits: GenerationLimits = {
+  maxUploadBytes: 25 * 2 ** 20,
+  maxQueued: 100,
+  uploadTokenMs: 15 * 60_000,
+  uploadKeptMs: 24 * 3600_000,
+  retentionMs: null,
+}
+
+export const imageLimits = ({ maxUploadBytes }: GenerationLimits): ImageLimits => ({
+  ...defaultImageLimits,
+  maxBytes: maxUploadBytes,
+})

@@ -1,0 +1,224 @@
+import { eq } from 'drizzle-orm'
+import type { GreyImage, RgbImage } from '../lib/images/image.ts'
+import { encodePlane, encodePreview } from '../lib/images/preview.ts'
+import { MeshError } from '../lib/mesh/errors.ts'
+import type { Events } from '../lib/mesh/events/events.ts'
+import type { Logger } from '../lib/mesh/log.ts'
+import type { Slots } from '../lib/mesh/slots.ts'
+import { checkLabel } from '../lib/tokenizers/text.ts'
+import type { Safety, Verdict } from '../safety/safety.ts'
+import type { Vision } from '../vision/vision.ts'
+import type { AssetRow, Assets } from './assets/assets.ts'
+import type { Database } from './db/database.ts'
+import { generations } from './db/schema.ts'
+import { newId, requestHash } from './ids.ts'
+import { type GenerationLimits, imageLimits } from './limits.ts'
+import { about, conflict, failed, invalidInput, notFound, rejected } from './problems.ts'
+import { snapshotOf, tell } from './snapshots.ts'
+import { deleteGenerations, unfinishedStatuses } from './store/generations.ts'
+import {
+  deleteSubjectRow,
+  findSubjectByKey,
+  insertSubject,
+  lockSubject,
+  type Subject,
+  type SubjectRow,
+} from './store/subjects.ts'
+import { deleteUploads, findUpload } from './store/uploads.ts'
+import { type Subject as ReadSubject, readSubject } from './subject.ts'
+
+/** Files that are deleted before a deletion answers; the sweep takes what is more. */
+const removedAtOnce = 64
+
+export interface NewSubject {
+  readonly tenant: string
+  readonly uploadId: string
+  readonly label: string
+  /** Null: the photo's transparency tells, or else segmentation. */
+  readonly maskUploadId: string | null
+  readonly idempotencyKey: string | null
+}
+
+/** Throws Refused on what is not allowed. */
+export interface Subjects {
+  /**
+   * Reads the photo, finds or reads its mask, has both reviewed and keeps them at the working size. With a mask or
+   * transparency the review comes before any network sees the photo; otherwise the segmentation network alone has, since
+   * the review needs the mask. Without a verdict nothing is kept; of a rejected subject, the verdict.
+   */
+  create(subject: NewSubject, signal: AbortSignal): Promise<Subject>
+  /** Deletes it with all that was made of it; its unfinished generations are told to be CANCELED. Refused the second time. */
+  delete(tenant: string, id: string): Promise<void>
+}
+
+export interface SubjectsOptions {
+  readonly db: Database
+  readonly assets: Assets
+  readonly events: Events
+  readonly vision: Pick<Vision, 'segment'>
+  readonly safety: Pick<Safety, 'reviewSubject'>
+  readonly limits: GenerationLimits
+  /** Side of the working size in pixels. */
+  readonly sizePx: number
+  /** Whether the bundle can find the thing in a photo. */
+  readonly hasSegmentation: boolean
+  /** Photos that are decoded at once: one may take 160 MB. */
+  readonly slots: Slots
+  readonly log: Logger
+  now(): Date
+}
+
+export function createSubjects(options: SubjectsOptions): Subjects {
+  const { db, assets, events, vision, safety, limits, sizePx, hasSegmentation, slots, log, now } = options
+
+  const findKnown = async ({ tenant, idempotencyKey }: NewSubject, hash: string): Promise<Subject | null> => {
+    if (idempotencyKey === null) return null
+    const known = await db.run((queries) => findSubjectByKey(queries, tenant, idempotencyKey))
+    if (known && known.row.requestHash !== hash) throw conflict(idempotencyKey)
+    return known
+  }
+
+  const readUpload = async (tenant: string, field: string, id: string): Promise<Uint8Array> => {
+    const found = await db.run((queries) => findUpload(queries, tenant, id, now()))
+    if (!found) throw notFound('upload', id)
+    if (!found.file)
+      throw invalidInput(field, `${field} names an upload whose bytes are not there yet, send them first`)
+    return assets.read(found.file.key)
+  }
+
+  const segment = async (photo: RgbImage, signal: AbortSignal): Promise<GreyImage> => {
+    try {
+      return await vision.segment(photo, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      const isMissing = error instanceof MeshError && error.code === 'FAILED_PRECONDITION'
+      if (isMissing || (error instanceof Error && error.name === 'NotInBundle')) throw noSegmentation()
+      log.warn({ err: error }, 'segmentation failed')
+      throw failed('VISION', 'the subject could not be looked for in the photo, try again later or give a mask')
+    }
+  }
+
+  const read = async (subject: NewSubject, signal: AbortSignal): Promise<ReadSubject> => {
+    const { tenant, uploadId, maskUploadId, label } = subject
+    const photo = await readUpload(tenant, 'uploadId', uploadId)
+    const mask = maskUploadId === null ? null : await readUpload(tenant, 'maskUploadId', maskUploadId)
+    const find = async (picture: RgbImage) => {
+      if (!hasSegmentation) throw noSegmentation()
+      return segment(picture, signal)
+    }
+    const field = ({ message }: Error) => (message.startsWith('mask:') ? 'maskUploadId' : 'uploadId')
+    return about(field, () => readSubject({ photo, mask, label }, sizePx, find, imageLimits(limits)))
+  }
+
+  /** Fails closed. */
+  const review = async (subject: ReadSubject, signal: AbortSignal): Promise<Verdict> => {
+    try {
+      return await safety.reviewSubject(subject, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      log.warn({ err: error }, 'subject not reviewed')
+      throw failed('REVIEW_INPUT', 'the subject could not be reviewed, so nothing of it was kept; try again later')
+    }
+  }
+
+  const keep = async (
+    { tenant, uploadId, maskUploadId, label, idempotencyKey }: NewSubject,
+    hash: string,
+    read: ReadSubject,
+    verdict: Verdict,
+  ): Promise<Subject | null> => {
+    const isAllowed = verdict.decision === 'ALLOWED'
+    const uploadIds = [uploadId, ...(maskUploadId === null ? [] : [maskUploadId])]
+    const files: AssetRow[] = []
+    let isKept = false
+    try {
+      if (isAllowed) {
+        files.push(await assets.write(tenant, png(await encodePreview(read.reference, 'png'), sizePx)))
+        files.push(await assets.write(tenant, png(await encodePlane(read.mask), sizePx)))
+      }
+      const [image = null, mask = null] = files
+      const row: SubjectRow = {
+        id: newId('sub'),
+        tenant,
+        label,
+        status: isAllowed ? 'READY' : 'REJECTED',
+        contentHash: isAllowed ? read.contentHash : null,
+        imageKey: image?.key ?? null,
+        maskKey: mask?.key ?? null,
+        verdict,
+        uploadIds: isAllowed ? uploadIds : [],
+        idempotencyKey,
+        requestHash: hash,
+        createdAt: now(),
+      }
+      const doomed = await db.transaction(async (queries) => {
+        if (!(await insertSubject(queries, row))) return null
+        if (isAllowed) await assets.keep(queries, [image!.key, mask!.key])
+        const keys = isAllowed ? [] : await deleteUploads(queries, tenant, uploadIds)
+        await assets.doom(queries, keys)
+        return keys
+      })
+      if (!doomed) return null
+      isKept = true
+      await assets.remove(doomed)
+      return { row, image, mask }
+    } finally {
+      if (!isKept) await assets.abandon(files.map(({ key }) => key))
+    }
+  }
+
+  return {
+    async create(subject, signal) {
+      const { label, uploadId, maskUploadId } = subject
+      await about('label', () => checkLabel(label))
+      const hash = requestHash([uploadId, label, maskUploadId])
+      let made = await findKnown(subject, hash)
+      if (!made) {
+        using _slot = await slots.acquire(signal)
+        // Whoever waited for the same thing to be made finds it now.
+        made = await findKnown(subject, hash)
+        if (!made) {
+          const read_ = await read(subject, signal)
+          const verdict = await review(read_, signal)
+          made = (await keep(subject, hash, read_, verdict)) ?? (await findKnown(subject, hash))
+        }
+      }
+      if (!made) throw new MeshError('ABORTED', 'the subject was deleted while it was made')
+      if (made.row.status === 'REJECTED') throw rejected(made.row.verdict)
+      return made
+    },
+
+    async delete(tenant, id) {
+      const gone = await db.transaction(async (queries) => {
+        const subject = await lockSubject(queries, tenant, id)
+        if (!subject) return null
+        const { rows, keys } = await deleteGenerations(queries, eq(generations.subjectId, id))
+        await deleteSubjectRow(queries, id)
+        const own = [subject.imageKey, subject.maskKey].filter((key) => key !== null)
+        const files = [...own, ...(await deleteUploads(queries, tenant, subject.uploadIds))]
+        await assets.doom(queries, files)
+        return { rows, keys: [...files, ...keys] }
+      })
+      if (!gone) throw notFound('subject', id)
+      const isUnfinished = new Set<string>(unfinishedStatuses)
+      for (const row of gone.rows) {
+        if (isUnfinished.has(row.status)) await tell(events, log, snapshotOf({ ...row, status: 'CANCELED' }, now()))
+      }
+      await assets.remove(gone.keys.slice(0, removedAtOnce))
+    },
+  }
+}
+
+const png = (bytes: Uint8Array, sidePx: number) => ({
+  bytes,
+  contentType: 'image/png',
+  widthPx: sidePx,
+  heightPx: sidePx,
+})
+
+const noSegmentation = () =>
+  invalidInput(
+    'maskUploadId',
+    'maskUploadId is missing, the photo has no transparent background and this bundle has no segmentation network; ' +
+      'give a mask that is white where the subject is',
+  )
