@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { GraphQLError, type GraphQLFormattedError } from 'graphql'
-import { type Code, MeshError } from '../services/lib/mesh/errors.ts'
+import { type Code, MeshError, translateError } from '../services/lib/mesh/errors.ts'
 import type { Logger } from '../services/lib/mesh/log.ts'
 
 /** Codes of errors whose sentence was written for the client. */
@@ -72,5 +72,6 @@ function graphqlPart(error: unknown): Pick<GraphQLFormattedError, 'path' | 'loca
 function rootCause(error: unknown): unknown {
   let cause = error
   while (cause instanceof GraphQLError && cause.originalError) cause = cause.originalError
-  return cause
+  const isSignal = cause instanceof Error && (cause.name === 'AbortError' || cause.name === 'TimeoutError')
+  return isSignal ? translateError(cause, 'gateway') : cause
 }

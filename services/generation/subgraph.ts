@@ -21,13 +21,14 @@ import {
   createSubject,
 } from './graphql/mutations.ts'
 import { problemResolvers, toProblem } from './graphql/problems.ts'
+import type { ProgressFeed } from './graphql/progress-feed.ts'
 import { dateTimeScalar, fromTimestamp, seedScalar } from './graphql/scalars.ts'
-import { watchProgress } from './graphql/watch-progress.ts'
 
 /** What the resolvers know of the request: the gateway gives one to every operation, and one to every event of a subscription. */
 export interface GenerationContext {
   readonly tenant: string
   readonly generation: GenerationClient
+  readonly progress: Pick<ProgressFeed, 'watch'>
   /** Subjects and generations by id, asked for together; null when there is none of the tenant's. */
   readonly subjects: Loader<Subject>
   readonly generations: Loader<Generation>
@@ -123,16 +124,20 @@ const resolvers = {
 
   Subscription: {
     generationProgress: {
-      subscribe: (_: unknown, { id, after }: { id: string; after?: string | null }, context: GenerationContext) =>
-        watchProgress(context, id, after ?? ''),
+      subscribe: (
+        _: unknown,
+        { id, after }: { id: string; after?: string | null },
+        { tenant, progress, signal }: GenerationContext,
+      ) => progress.watch({ tenant, id, after: after ?? '' }, signal),
       resolve: (progress: Progress, { id }: { id: string }) => ({ ...progress, generationId: id }),
     },
   },
 
   CreateUploadPayload: {
     uploadId: ({ uploadId }: UploadResponse) => uploadId || null,
-    url: ({ token }: UploadResponse, _: unknown, context: GenerationContext) => token && context.uploadUrl(token),
-    method: ({ token }: UploadResponse) => token && 'PUT',
+    url: ({ token }: UploadResponse, _: unknown, context: GenerationContext) =>
+      token ? context.uploadUrl(token) : null,
+    method: ({ token }: UploadResponse) => (token ? 'PUT' : null),
     headers: ({ token, contentType }: UploadResponse & { contentType: string }) =>
       token ? [{ name: 'Content-Type', value: contentType }] : [],
     expiresAt: ({ expireTime }: UploadResponse) => fromTimestamp(expireTime),
