@@ -1,0 +1,188 @@
+import { readdirSync } from 'node:fs'
+import { eq } from 'drizzle-orm'
+import { checkpoints, generations, images, previews } from '../db/schema.ts'
+import { databaseKinds } from '../db/test-database.ts'
+import { decodeProgress } from '../progress.ts'
+import type { EndReason, NewImage, Run } from '../runner/run-store.ts'
+import { allowed, newAsset, openWorld, type World } from '../test-world.ts'
+import { cancel } from './generations.ts'
+
+const newImages = (count: number): NewImage[] =>
+  Array.from({ length: count }, (_, index) => ({
+    index,
+    seed: 5 + index,
+    image: newAsset(`image ${index}`),
+    mask: newAsset(`mask ${index}`),
+    verdict: allowed,
+  }))
+
+const reason: EndReason = { message: 'the network was lost', stage: 'DENOISE', retryable: true, verdict: null }
+
+describe.each(databaseKinds)('over %s', (kind) => {
+  let world: World
+  beforeAll(async () => {
+    world = await openWorld(kind)
+  }, 60_000)
+  afterAll(() => world[Symbol.asyncDispose]())
+
+  const begun = async (): Promise<Run> => {
+    const { id } = await world.addGeneration(await world.addSubject('t'))
+    const run = await world.runStore.begin(id)
+    if (!run) throw new Error('it was not begun')
+    return run
+  }
+  const read = async (id: string) => {
+    const [row] = await world.db.run((queries) => queries.select().from(generations).where(eq(generations.id, id)))
+    return row!
+  }
+  const askToCancel = (run: Run) => world.db.run((queries) => cancel(queries, run.tenant, run.id, world.now()))
+  const files = () =>
+    readdirSync(world.folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+
+  test('a run has everything that it takes to draw, and goes on from its checkpoint', async () => {
+    const run = await begun()
+    expect(run).toMatchObject({ attempt: 1, checkpoint: null, subject: { label: 'dog', contentHash: 'hash' } })
+    expect(run.request).toMatchObject({ prompt: 'a dog on the moon', seed: 5, steps: 20, strength: 1 })
+    expect(Buffer.from(await world.runStore.readAsset(run.subject.image)).toString()).toBe('photo')
+
+    const bytes = Uint8Array.from({ length: 256 }, (_, index) => index)
+    expect(await world.runStore.keepStep(run, 4, bytes.subarray(0, 3))).toBe(true)
+    expect(await world.runStore.keepStep(run, 8, bytes)).toBe(true)
+    expect(await world.runStore.keepStep(run, 9, null)).toBe(true)
+    const next = await world.runStore.begin(run.id)
+    expect(next?.attempt).toBe(2)
+    expect(next?.checkpoint?.step).toBe(8)
+    expect(Uint8Array.from(next!.checkpoint!.bytes)).toEqual(bytes)
+  })
+
+  test('of many that begin at once each has an attempt of its own, and only the latest one can write', async () => {
+    const { id } = await world.addGeneration(await world.addSubject('t'))
+    const runs = (await Promise.all([1, 2, 3].map(() => world.runStore.begin(id)))).filter((run) => run !== null)
+    expect(runs.map(({ attempt }) => attempt).sort()).toEqual([1, 2, 3])
+    const kept = await Promise.all(runs.map((run) => world.runStore.keepStep(run, 1, Buffer.from(`${run.attempt}`))))
+    expect(kept.map((isKept, index) => [runs[index]!.attempt, isKept]).sort()).toEqual([
+      [1, false],
+      [2, false],
+      [3, true],
+    ])
+    const [checkpoint] = await world.db.run((queries) =>
+      queries.select().from(checkpoints).where(eq(checkpoints.generationId, id)),
+    )
+    expect(Buffer.from(checkpoint!.bytes).toString()).toBe('3')
+  })
+
+  test('a fenced attempt can write nothing, and leaves no files', async () => {
+    const old = await begun()
+    const before = files().length
+    const current = await world.runStore.begin(old.id)
+    expect(await world.runStore.enterStage(old, 'DENOISE')).toBe(false)
+    expect(await world.runStore.keepPreview(old, 'preview', newAsset('old'))).toBeNull()
+    expect(await world.runStore.succeed(old, newImages(1))).toBe(false)
+    expect(await world.runStore.end(old, 'FAILED', reason)).toBe(false)
+    expect(await world.runStore.isStopped(old)).toBe(true)
+    expect(await world.runStore.isStopped(current!)).toBe(false)
+    expect(files()).toHaveLength(before)
+    expect(await read(old.id)).toMatchObject({ status: 'RUNNING', attempt: 2, stage: null })
+  })
+
+  test('success keeps pictures and takes previews and checkpoint away, in one go', async () => {
+    const run = await begun()
+    await world.runStore.enterStage(run, 'DENOISE')
+    await world.runStore.keepStep(run, 3, Buffer.from('latents'))
+    const first = await world.runStore.keepPreview(run, 'preview', newAsset('one'))
+    const second = await world.runStore.keepPreview(run, 'preview', newAsset('two'))
+    expect(await world.assets.find(first!.token)).toBeNull()
+    expect(await world.assets.find(second!.token)).toMatchObject({ byteLength: 3 })
+    const before = files().length
+    expect(await world.runStore.succeed(run, newImages(2))).toBe(true)
+
+    expect(await read(run.id)).toMatchObject({ status: 'SUCCEEDED', stage: 'DENOISE', step: 3 })
+    expect(await world.assets.find(second!.token)).toBeNull()
+    expect(files()).toHaveLength(before - 1 + 4)
+    const left = await world.db.run(async (queries) => ({
+      checkpoints: await queries.$count(checkpoints, eq(checkpoints.generationId, run.id)),
+      previews: await queries.$count(previews, eq(previews.generationId, run.id)),
+      images: await queries.$count(images, eq(images.generationId, run.id)),
+    }))
+    expect(left).toEqual({ checkpoints: 0, previews: 0, images: 2 })
+    expect(await world.runStore.succeed(run, newImages(1))).toBe(false)
+    expect(await world.runStore.begin(run.id)).toBeNull()
+  })
+
+  test('of success, failure and cancellation at once exactly one comes true', async () => {
+    for (let round = 0; round < 10; round++) {
+      const run = await begun()
+      const [succeeded, failed, canceling] = await Promise.all([
+        world.runStore.succeed(run, newImages(1)),
+        world.runStore.end(run, 'FAILED', reason),
+        askToCancel(run),
+      ])
+      const { status } = await read(run.id)
+      if (succeeded) expect({ failed, status }).toEqual({ failed: false, status: 'SUCCEEDED' })
+      else if (canceling?.status === 'CANCELING') expect(['CANCELING', 'CANCELED']).toContain(status)
+      else expect({ failed, status }).toEqual({ failed: true, status: 'FAILED' })
+    }
+  })
+
+  test('asked to stop, it takes no more writes and ends as CANCELED whatever its runner says', async () => {
+    const run = await begun()
+    expect(await askToCancel(run)).toMatchObject({ status: 'CANCELING' })
+    expect(await askToCancel(run)).toBeNull()
+    expect(await world.runStore.isStopped(run)).toBe(true)
+    expect(await world.runStore.keepStep(run, 1, null)).toBe(false)
+    expect(await world.runStore.succeed(run, newImages(1))).toBe(false)
+    expect(await world.runStore.end(run, 'FAILED', reason)).toBe(true)
+    expect(await read(run.id)).toMatchObject({ status: 'CANCELED', problem: null })
+  })
+
+  test('one whose runner died while it was asked to stop is canceled when it is begun again, and who watches is told', async () => {
+    const run = await begun()
+    await askToCancel(run)
+    expect(await world.runStore.begin(run.id)).toBeNull()
+    expect(await read(run.id)).toMatchObject({ status: 'CANCELED', attempt: 1 })
+    for await (const { data, cursor } of world.events.subscribe(run.id, null, new AbortController().signal)) {
+      expect(decodeProgress(data, cursor)?.progress.status).toBe('GENERATION_STATUS_CANCELED')
+      break
+    }
+  })
+
+  test('after too many attempts it is given up', async () => {
+    const run = await begun()
+    await world.runStore.begin(run.id)
+    await world.runStore.begin(run.id)
+    expect(await world.runStore.begin(run.id)).toBeNull()
+    const { status, problem } = await read(run.id)
+    expect({ status, problem }).toMatchObject({ status: 'FAILED', problem: { retryable: true } })
+    expect(problem?.message).toContain('3 times')
+  })
+
+  test('time is counted by stage, over all attempts', async () => {
+    const run = await begun()
+    await world.runStore.enterStage(run, 'VISION')
+    world.advance(10_000)
+    await world.runStore.enterStage(run, 'DENOISE')
+    world.advance(20_000)
+    await world.runStore.keepStep(run, 1, null)
+    // Nobody works on it for an hour.
+    world.advance(3600_000)
+    const next = await world.runStore.begin(run.id)
+    await world.runStore.enterStage(next!, 'DENOISE')
+    world.advance(5000)
+    await world.runStore.end(next!, 'FAILED', reason)
+    const { timings, problem } = await read(run.id)
+    expect(problem).toEqual(reason)
+    expect(Object.keys(timings).sort()).toEqual(['DENOISE', 'VISION'])
+    expect(Math.round(timings.VISION! / 1000)).toBe(10)
+    expect(Math.round(timings.DENOISE! / 1000)).toBe(25)
+  })
+
+  test('what is unfinished comes back, the oldest first', async () => {
+    const subject = await world.addSubject('order')
+    const at = (seconds: number) => new Date(Date.UTC(2000, 0, 1, 0, 0, seconds))
+    const rows = []
+    for (const seconds of [3, 1, 2]) rows.push(await world.addGeneration(subject, { createdAt: at(seconds) }))
+    await world.addGeneration(subject, { createdAt: at(0), status: 'SUCCEEDED' })
+    const ids = (await Array.fromAsync(world.runStore.unfinished())).slice(0, 3)
+    expect(ids).toEqual([rows[1]!.id, rows[2]!.id, rows[0]!.id])
+  })
+})
