@@ -40,7 +40,7 @@ export interface OpenedGeneration extends AsyncDisposable {
 
 /**
  * Opens the system of record: the database with its tables up to date, the files, and the service over both; sweeps from
- * now on. Throws UNAVAILABLE where a PostgreSQL does not answer, and a ConfigError where another process has the folder.
+ * now on. Throws UNAVAILABLE where a PostgreSQL does not answer. Keeping other processes out of the folder is the caller's.
  */
 export async function openGeneration(options: OpenGenerationOptions): Promise<OpenedGeneration> {
   const { config, dataFolder, manifest, jobs, events, vision, safety, log, maxAttempts = 5 } = options

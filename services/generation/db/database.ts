@@ -19,7 +19,10 @@ export interface Database extends AsyncDisposable {
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
 }
 
-/** PostgreSQL at an address, or one of this process alone in a folder (null: in memory, for tests). */
+/**
+ * PostgreSQL at an address, or one inside this process in a folder (null: in memory, for tests). Whoever opens a folder
+ * keeps other processes out of it.
+ */
 export type DatabasePlace = { readonly url: string } | { readonly folder: string | null }
 
 /**

@@ -4,19 +4,14 @@ import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
 import type { Database, Queries } from './database.ts'
 import { translateDatabaseError } from './errors.ts'
-import { claimFolder } from './folder-claim.ts'
 import { migrationsFolder } from './migrations.ts'
 import * as schema from './schema.ts'
 
-/** PostgreSQL in this process, its files in `folder`; null keeps them in memory. Throws where another process has the folder. */
+/** PostgreSQL in this process, its files in `folder`; null keeps them in memory. Two processes in one folder destroy it. */
 export async function openPglite(folder: string | null): Promise<Database> {
   await using opened = new AsyncDisposableStack()
-  if (folder !== null) {
-    await mkdir(folder, { recursive: true })
-    // Two processes in one folder would destroy it, and PGlite itself does not look.
-    opened.use(await claimFolder(folder))
-  }
-  const client = await (folder === null ? PGlite.create() : PGlite.create(`${folder}/data`))
+  if (folder !== null) await mkdir(folder, { recursive: true })
+  const client = await (folder === null ? PGlite.create() : PGlite.create(folder))
   opened.defer(() => client.close())
   const queries = drizzle(client, { schema })
   await migrate(queries, { migrationsFolder })
