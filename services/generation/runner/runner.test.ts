@@ -88,7 +88,11 @@ async function wholePictures(): Promise<string[]> {
 
 test('from a job to pictures with provenance, stage by stage, each told to who watches', async () => {
   const watching = watch('g-1', ({ stage }) => stage === 'STAGE_STORE')
-  start()
+  const { drawing } = start()
+  drawing.beforeStep = async (step) => {
+    // Nothing waits for previews; this once the last step does.
+    while (step === 10 && store.row('g-1').previews.length < 2) await sleep(1)
+  }
   const row = await run()
   expect(row).toMatchObject({ status: 'SUCCEEDED', attempt: 1, step: 10 })
   expect(row.stages).toEqual(['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'])

@@ -57,7 +57,7 @@ export function createMemoryEvents(options: Partial<EventsOptions> = {}): Events
       const topic = topicOf(name)
       if (topic.newestAt <= Date.now() - maxAgeMs) topic.kept.length = 0
       const mailbox = createMailbox<KeptEvent>(maxQueued)
-      mailbox.put(backlog(topic.kept, after, { epoch, sequence }))
+      mailbox.put(backlog(topic.kept, after, epoch))
       topic.mailboxes.add(mailbox)
       try {
         yield* mailbox.read(stop)

@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { MeshError } from './errors.ts'
+import { type Logger, silentLogger } from './log.ts'
+
+/** A connection to NATS with JetStream that comes back by itself. */
+export interface Nats extends AsyncDisposable {
+  readonly connection: NatsConnection
+  readonly streams: JetStreamClient
+  readonly manager: JetStreamManager
+  readonly connected: boolean
+  /** Waits for a lost connection for as long as a request may take. Throws UNAVAILABLE when it does not come back. */
+  ready(): Promise<void>
+  /** Told each time that a lost connection is back, perhaps to a server that has lost its store. Returns what ends the telling. */
+  onReconnect(listener: () => void): () => void
+}
+
+export interface NatsOptions {
+  /** `nats://host:4222` or `tls://…`, several with commas between; user and password, or a token, before an `@`. */
+  readonly url: string
+  readonly log?: Logger
+  /** Of one request, and of the first connection. */
+  readonly timeoutMs?: number
+}
+
+/** The oldest with a bound of messages per subject that refuses the new. */
+const oldestVersion = [2, 9] as const
+
+/** Connects once. Throws a MeshError with one sentence when nobody is there, or somebody too old or without JetStream. */
+export async function connectNats({ url, log = silentLogger, timeoutMs = 3000 }: NatsOptions): Promise<Nats> {
+  const connection = await open(url, timeoutMs)
+  await using opened = new AsyncDisposableStack()
+  opened.defer(() => connection.close())
+  const { version = '' } = connection.info ?? {}
+  if (!isSupported(version)) {
+    const allowed = `${oldestVersion.join('.')} or newer`
+    throw new MeshError('FAILED_PRECONDITION', `NATS: the server's version is ${version}, allowed is ${allowed}`)
+  }
+  const options = { timeout: timeoutMs }
+  const manager = await jetstreamManager(connection, options).catch((error) => {
+    throw new MeshError('FAILED_PRECONDITION', 'NATS: the server has no JetStream, start it with -js', error)
+  })
+
+  const listeners = new Set<() => void>()
+  let connected = true
+  const follow = async () => {
+    for await (const { type } of connection.status()) {
+      if (type === 'disconnect') {
+        connected = false
+        log.warn('NATS is gone')
+      }
+      if (type !== 'reconnect') continue
+      connected = true
+      log.info('NATS is back')
+      for (const listener of [...listeners]) listener()
+    }
+  }
+  void follow()
+
+  const kept = opened.move()
+  return {
+    connection,
+    streams: jetstream(connection, options),
+    manager,
+    get connected() {
+      return connected && !connection.isClosed()
+    },
+    async ready() {
+      for (const end = performance.now() + timeoutMs; !connected && performance.now() < end; ) await sleep(20)
+      if (!connected || connection.isClosed()) throw new MeshError('UNAVAILABLE', "NATS can't be reached")
+    },
+    onReconnect(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
+}
+
+async function open(url: string, timeoutMs: number): Promise<NatsConnection> {
+  const urls = url.split(',').map((one) => parse(one.trim()))
+  const [{ username, password } = { username: '', password: '' }] = urls
+  const credentials = password ? { user: username, pass: password } : username ? { token: username } : {}
+  try {
+    return await connect({
+      servers: urls.map(({ host }) => host),
+      name: 'moma',
+      ...credentials,
+      ...(urls[0]?.protocol === 'tls:' ? { tls: {} } : {}),
+      timeout: timeoutMs,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      reconnectJitter: 250,
+      pingInterval: 10_000,
+      noAsyncTraces: true,
+    })
+  } catch (error) {
+    throw new MeshError('UNAVAILABLE', "NATS can't be reached, is NATS_URL its address?", error)
+  }
+}
+
+function parse(url: string): URL {
+  if (!URL.canParse(url) || !/^(nats|tls):$/.test(new URL(url).protocol)) {
+    // The value is not repeated: it may hold a password.
+    throw new MeshError('INVALID_ARGUMENT', 'NATS_URL is not usable, allowed is nats://host:port or tls://host:port')
+  }
+  const parsed = new URL(url)
+  parsed.username = decodeURIComponent(parsed.username)
+  return parsed
+}
+
+function isSupported(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > oldestVersion[0] || (major === oldestVersion[0] && minor >= oldestVersion[1])
+}
