@@ -324,7 +324,8 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
       called('WatchGeneration')
       if (generations.get(id)?.tenant !== tenant) throw new MeshError('NOT_FOUND', `there is no generation ${id}`)
       const topic = topicOf(id)
-      const stop = AbortSignal.any([signal, broken.signal])
+      const gone = broken.signal
+      const stop = AbortSignal.any([signal, gone])
       watchers++
       try {
         const seen = topic.log.findIndex(({ cursor }) => cursor === after)
@@ -335,7 +336,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
               stop.addEventListener('abort', () => resolve(), { once: true })
             })
           }
-          if (broken.signal.aborted) throw new MeshError('UNAVAILABLE', 'generation: gone for a moment')
+          if (gone.aborted) throw new MeshError('UNAVAILABLE', 'generation: gone for a moment')
           const progress = topic.log[next]
           if (!progress || signal.aborted) return
           yield { progress }
