@@ -1,0 +1,87 @@
+import type { GreyImage, RgbImage } from '../lib/images/image.ts'
+import type { Address } from '../lib/mesh/address.ts'
+import { createMeshServer, type MeshServer } from '../lib/mesh/grpc-server.ts'
+import { alwaysReady } from '../lib/mesh/readiness.ts'
+import { createSlots } from '../lib/mesh/slots.ts'
+import { createSafetyClient } from './client.ts'
+import type { Safety, Verdict } from './safety.ts'
+import { createSafetyServer } from './server.ts'
+import { createWordJudge } from './words.ts'
+
+// Real gRPC on loopback.
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function serve(safety: Safety): Promise<{ server: MeshServer; address: Address }> {
+  const slots = createSlots('safety', { slots: 4, queue: 4 })
+  const server = createMeshServer({ services: [createSafetyServer({ safety, slots, readiness: alwaysReady })] })
+  cleanups.push(() => server.dispose())
+  return { server, address: await server.listen({ host: '127.0.0.1', port: 0 }) }
+}
+
+function connect(address: Address, deadlineMs?: number) {
+  const client = createSafetyClient({ addresses: [address], ...(deadlineMs ? { deadlineMs } : {}) })
+  cleanups.push(() => client[Symbol.dispose]())
+  return client
+}
+
+const size = { widthPx: 64, heightPx: 64 }
+const picture: RgbImage = { ...size, pixels: new Uint8Array(64 * 64 * 3), alpha: null }
+const mask: GreyImage = { ...size, pixels: new Uint8Array(64 * 64).fill(255, 100, 200) }
+const words = { label: 'dog', prompt: 'a dog beside a woman', negativePrompt: '' }
+
+test('verdicts are the same here and there', async () => {
+  const judge = createWordJudge()
+  const client = connect((await serve(judge)).address)
+  expect(await client.reviewPrompt(words)).toEqual(await judge.reviewPrompt(words))
+  const subject = { reference: picture, mask, label: 'old man' }
+  expect(await client.reviewSubject(subject)).toEqual(await judge.reviewSubject(subject))
+  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'words-1' }
+  expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(allowed)
+})
+
+test('scores and regions travel', async () => {
+  const region = { left: 0.25, top: 0, width: 0.5, height: 1 }
+  const finding = { stage: 'PICTURE', detector: 'd', reason: 'r', score: 0.83, threshold: 0.6, region } as const
+  const verdict: Verdict = { decision: 'REJECTED_CONTENT', findings: [finding], policyVersion: 'v' }
+  const client = connect((await serve({ ...createWordJudge(), reviewPicture: async () => verdict })).address)
+  expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(verdict)
+})
+
+describe('no verdict in two seconds is none', () => {
+  const slow = { ...createWordJudge(), reviewPrompt: () => new Promise<never>(() => undefined) }
+
+  test('a judge that takes too long', async () => {
+    const client = connect((await serve(slow)).address, 200)
+    await expect(client.reviewPrompt(words)).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: 'safety took too long',
+    })
+  })
+
+  test('nobody there', async () => {
+    const { server, address } = await serve(slow)
+    await server.dispose()
+    await expect(connect(address, 300).reviewPrompt(words)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  test('a judge that breaks, without what broke', async () => {
+    const broken = { ...slow, reviewPrompt: async () => Promise.reject(new Error('/srv/secret')) }
+    const client = connect((await serve(broken)).address)
+    await expect(client.reviewPrompt(words)).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: 'safety: something went wrong',
+    })
+  })
+})
+
+test('a label that is none is refused', async () => {
+  const client = connect((await serve(createWordJudge())).address)
+  await expect(client.reviewPrompt({ ...words, label: ' ' })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: 'label " " is empty; the subject\'s noun is needed',
+  })
+})
