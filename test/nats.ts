@@ -19,7 +19,7 @@ export interface NatsServer extends AsyncDisposable {
   start(options?: { readonly loseStore?: boolean }): Promise<void>
 }
 
-export async function startNatsServer(): Promise<NatsServer> {
+export async function startNatsServer({ jetStream = true } = {}): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'moma-nats-'))
   const port = await freePort()
   let child: ChildProcess | null = null
@@ -34,7 +34,8 @@ export async function startNatsServer(): Promise<NatsServer> {
     },
     async start({ loseStore = false } = {}) {
       if (loseStore) await rm(join(folder, 'jetstream'), { recursive: true, force: true })
-      child = spawn(binary, ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', folder], { stdio: 'ignore' })
+      const store = jetStream ? ['-js', '-sd', folder] : []
+      child = spawn(binary, ['-a', '127.0.0.1', '-p', String(port), ...store], { stdio: 'ignore' })
       await untilListening(port, child)
     },
     async [Symbol.asyncDispose]() {

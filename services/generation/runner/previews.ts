@@ -11,7 +11,7 @@ export interface Shown {
 }
 
 /**
- * Previews beside the drawing, which never waits for them. Every few steps one is judged like a finished picture, and
+ * Previews of the first picture beside the drawing, which never waits for them. Every few steps one is judged like a finished picture, and
  * only one that is allowed is kept and shown, its mask with it; one that is rejected, or that nobody could judge, takes
  * what was shown before away again. What the generation ends as, the finished pictures decide.
  */

@@ -1,4 +1,5 @@
-import type { JetStreamApiError, PubAck, StreamConfig, StreamInfo } from '@nats-io/jetstream'
+import { JetStreamApiError, type PubAck, type StreamConfig, type StreamInfo } from '@nats-io/jetstream'
+import { MeshError } from './errors.ts'
 import type { Nats } from './nats.ts'
 
 /** Keeps a stream in being: it is made anew when the server has lost it. */
@@ -19,14 +20,20 @@ const isThereOtherwise = 10058
 export function createStreamKeeper(nats: Nats, config: StreamBounds): StreamKeeper {
   let known: Promise<StreamInfo> | null = null
 
+  /** What the server says of its bounds helps whoever runs it. */
+  const refused = (error: unknown): never => {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new MeshError('FAILED_PRECONDITION', `NATS: the stream ${config.name} can't be made: ${reason}`, error)
+  }
   const make = async (): Promise<StreamInfo> => {
     const { streams } = nats.manager
     await nats.ready()
     try {
       return await streams.add(config)
     } catch (error) {
-      if ((error as Partial<JetStreamApiError>).code !== isThereOtherwise) throw error
-      return streams.update(config.name, config)
+      if (!(error instanceof JetStreamApiError)) throw error
+      if (error.code === isThereOtherwise) return await streams.update(config.name, config).catch(refused)
+      return refused(error)
     }
   }
   const keeper: StreamKeeper = {

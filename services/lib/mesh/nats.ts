@@ -80,14 +80,15 @@ export async function connectNats({ url, log = silentLogger, timeoutMs = 3000 }:
 
 async function open(url: string, timeoutMs: number): Promise<NatsConnection> {
   const urls = url.split(',').map((one) => parse(one.trim()))
-  const [{ username, password } = { username: '', password: '' }] = urls
-  const credentials = password ? { user: username, pass: password } : username ? { token: username } : {}
+  const [first] = urls
+  const [user, pass] = [decodeURIComponent(first?.username ?? ''), decodeURIComponent(first?.password ?? '')]
+  const credentials = pass ? { user, pass } : user ? { token: user } : {}
   try {
     return await connect({
       servers: urls.map(({ host }) => host),
       name: 'moma',
       ...credentials,
-      ...(urls[0]?.protocol === 'tls:' ? { tls: {} } : {}),
+      ...(first?.protocol === 'tls:' ? { tls: {} } : {}),
       timeout: timeoutMs,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 250,
@@ -105,9 +106,7 @@ function parse(url: string): URL {
     // The value is not repeated: it may hold a password.
     throw new MeshError('INVALID_ARGUMENT', 'NATS_URL is not usable, allowed is nats://host:port or tls://host:port')
   }
-  const parsed = new URL(url)
-  parsed.username = decodeURIComponent(parsed.username)
-  return parsed
+  return new URL(url)
 }
 
 function isSupported(version: string): boolean {

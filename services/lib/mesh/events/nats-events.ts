@@ -22,8 +22,8 @@ export interface NatsEventsOptions extends Partial<EventsOptions> {
 /** Topics that one process follows at once. */
 const maxTopics = 10_000
 
-/** Of the whole stream, the oldest events go first. */
-const maxBytes = 2 ** 30
+/** Of the whole stream, the oldest events go first. The server puts that much of its disk aside. */
+const maxBytes = 2 ** 28
 
 /**
  * `Events` in a stream of JetStream with a subject a topic. All subscribers of a topic in one process share one

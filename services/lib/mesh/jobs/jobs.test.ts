@@ -194,13 +194,3 @@ describeNats('over NATS', () => {
     expect((await next).id).toBe('new')
   }, 30_000)
 })
-
-test('nobody at the address is said in one sentence', async () => {
-  await expect(connectNats({ url: 'nats://127.0.0.1:1', timeoutMs: 500 })).rejects.toMatchObject({
-    code: 'UNAVAILABLE',
-    message: "NATS can't be reached, is NATS_URL its address?",
-  })
-  await expect(connectNats({ url: 'http://secret@127.0.0.1' })).rejects.toMatchObject({
-    message: 'NATS_URL is not usable, allowed is nats://host:port or tls://host:port',
-  })
-})

@@ -86,7 +86,11 @@ export function createMemoryJobs(options: Partial<JobsOptions> = {}): Jobs {
     },
     async next(signal) {
       for (;;) {
-        if (signal.aborted || disposed) return null
+        if (signal.aborted || disposed) {
+          // It may have been woken for a job that is another's then.
+          wake()
+          return null
+        }
         if (ready.length > 0 && pending < maxPending) return handOut(ready.shift()!)
         await new Promise<void>((resolve) => {
           const go = () => {
