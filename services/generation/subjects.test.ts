@@ -1,0 +1,300 @@
+import { readdirSync } from 'node:fs'
+import sharp from 'sharp'
+import type { GreyImage, RgbImage } from '../lib/images/image.ts'
+import { MeshError } from '../lib/mesh/errors.ts'
+import type { Verdict } from '../safety/safety.ts'
+import { databaseKinds } from './db/test-database.ts'
+import { cutOutPhoto, maskOfPhoto, opaquePhoto, type ServedWorld, serveWorld } from './test-server.ts'
+import { newAsset } from './test-world.ts'
+
+const person: Verdict = {
+  decision: 'REJECTED_PERSON',
+  policyVersion: 'test',
+  findings: [{ stage: 'SUBJECT', detector: 'faces', reason: 'a face', score: 0.75, threshold: 0.5, region: null }],
+}
+
+/** Seen as the square in the middle. */
+const segment = async ({ widthPx, heightPx }: RgbImage): Promise<GreyImage> => {
+  const isInside = (at: number, px: number) => at >= px / 4 && at < (3 * px) / 4
+  const pixels = Uint8Array.from({ length: widthPx * heightPx }, (_, index) =>
+    isInside(index % widthPx, widthPx) && isInside(Math.floor(index / widthPx), heightPx) ? 250 : 3,
+  )
+  return { widthPx, heightPx, pixels }
+}
+
+describe.each(databaseKinds)('over %s', (kind) => {
+  let world: ServedWorld
+  beforeAll(async () => {
+    world = await serveWorld(kind)
+  }, 60_000)
+  afterAll(() => world[Symbol.asyncDispose]())
+
+  let tenant = ''
+  let tenants = 0
+  beforeEach(() => {
+    tenant = `tenant-${++tenants}`
+  })
+
+  const files = () => readdirSync(world.folder, { recursive: true, withFileTypes: true }).filter((one) => one.isFile())
+  const create = async (more: { uploadId?: string; [field: string]: unknown } = {}, client = world.client) => {
+    const uploadId = more.uploadId ?? (await world.upload(tenant, await cutOutPhoto()))
+    return client.createSubject({ tenant, label: 'dog', ...more, uploadId })
+  }
+  const bytesOf = async (token: string, range: object = {}) => {
+    const { header, bytes } = await world.client.readAsset({ token, ...range })
+    return { header, bytes: Buffer.concat(await Array.fromAsync(bytes)) }
+  }
+  const isWhite = async (png: Buffer, x: number, y: number) => {
+    const { data, info } = await sharp(png).greyscale().raw().toBuffer({ resolveWithObject: true })
+    return data[y * info.width + x] === 255
+  }
+  const withSegmentation = () => ({
+    ...world.manifest,
+    networks: { ...world.manifest.networks, segmentation: world.manifest.networks.clipVision },
+  })
+
+  test('a cut-out is its own mask; photo and mask are kept at the working size', async () => {
+    const { subject, problem } = await create()
+    expect(problem).toBeNull()
+    expect(subject).toMatchObject({ label: 'dog', status: 'SUBJECT_STATUS_READY', verdict: { policyVersion: 'test' } })
+    const { sizePx } = world.manifest.settings
+    for (const asset of [subject!.image!, subject!.mask!]) {
+      const { header, bytes } = await bytesOf(asset.token)
+      expect(header).toMatchObject({ contentType: 'image/png', byteLength: bytes.length })
+      expect(asset).toMatchObject({ byteLength: bytes.length, widthPx: sizePx, heightPx: sizePx })
+      expect(await sharp(bytes).metadata()).toMatchObject({ format: 'png', width: sizePx, height: sizePx })
+    }
+    const { bytes: mask } = await bytesOf(subject!.mask!.token)
+    expect([await isWhite(mask, 64, 64), await isWhite(mask, 4, 4)]).toEqual([true, false])
+    expect((await world.client.getSubjects({ tenant, ids: [subject!.id] })).subjects).toEqual([subject])
+  })
+
+  test('an asset is read in ranges', async () => {
+    const { subject } = await create()
+    const { token, byteLength } = subject!.image!
+    const { bytes: whole } = await bytesOf(token)
+    expect((await bytesOf(token, { offset: 10, length: 20 })).bytes).toEqual(whole.subarray(10, 30))
+    expect((await bytesOf(token, { offset: byteLength - 5 })).bytes).toEqual(whole.subarray(-5))
+    expect((await bytesOf(token, { offset: byteLength })).bytes).toHaveLength(0)
+    expect((await bytesOf(token, { offset: 3, length: 10 ** 9 })).bytes).toEqual(whole.subarray(3))
+    await expect(bytesOf(token, { offset: byteLength + 1 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(bytesOf('forged')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  test('a large asset travels in pieces of at most 256 KiB', async () => {
+    const bytes = Buffer.alloc(700_000, 'moma')
+    const row = await world.assets.write(tenant, { ...newAsset(''), bytes })
+    await world.db.run((queries) => world.assets.keep(queries, [row.key]))
+    const pieces = await Array.fromAsync(world.raw.serverStream('ReadAsset', { token: row.token! }))
+    const data = pieces.slice(1).map((piece) => piece.data!)
+    expect(Buffer.concat(data).equals(bytes)).toBe(true)
+    expect(Math.max(...data.map(({ length }) => length))).toBeLessThanOrEqual(2 ** 18)
+  })
+
+  test('an uploaded mask says what the subject is', async () => {
+    const uploadId = await world.upload(tenant, await opaquePhoto())
+    const { subject } = await create({ uploadId, maskUploadId: await world.upload(tenant, await maskOfPhoto()) })
+    const { bytes: mask } = await bytesOf(subject!.mask!.token)
+    expect([await isWhite(mask, 64, 64), await isWhite(mask, 4, 4)]).toEqual([true, false])
+  })
+
+  describe('a photo that says nothing of its subject', () => {
+    test('needs a mask where the bundle has no segmentation', async () => {
+      const uploadId = await world.upload(tenant, await opaquePhoto())
+      for (const client of [world.client, await world.serve({ manifest: withSegmentation() })]) {
+        const { problem } = await create({ uploadId }, client)
+        expect(problem).toMatchObject({ kind: 'invalidInput', invalidInput: { field: 'maskUploadId' } })
+        expect(problem!.message).toContain('no segmentation network')
+      }
+    })
+
+    test('is looked at by vision where it has', async () => {
+      const client = await world.serve({ manifest: withSegmentation(), vision: { segment } })
+      const { subject } = await create({ uploadId: await world.upload(tenant, await opaquePhoto()) }, client)
+      const { bytes: mask } = await bytesOf(subject!.mask!.token)
+      expect([await isWhite(mask, 64, 64), await isWhite(mask, 4, 4)]).toEqual([true, false])
+    })
+
+    test('may be sent again when vision is away', async () => {
+      const away = async () => {
+        throw new MeshError('UNAVAILABLE', 'vision is not available')
+      }
+      const client = await world.serve({ manifest: withSegmentation(), vision: { segment: away } })
+      const { problem } = await create({ uploadId: await world.upload(tenant, await opaquePhoto()) }, client)
+      expect(problem).toMatchObject({ kind: 'failed', failed: { stage: 'STAGE_VISION', retryable: true } })
+    })
+  })
+
+  test('of a rejected subject nothing but the verdict is kept, the uploads included', async () => {
+    const client = await world.serve({ safety: { reviewSubject: async () => person } })
+    const before = files().length
+    const uploadId = await world.upload(tenant, await cutOutPhoto())
+    const { problem, subject } = await create({ uploadId, idempotencyKey: 'once' }, client)
+    expect(subject).toBeNull()
+    expect(problem).toMatchObject({
+      kind: 'personSubjectRejected',
+      personSubjectRejected: { verdict: { decision: 'DECISION_REJECTED_PERSON', findings: [{ detector: 'faces' }] } },
+    })
+    expect(files()).toHaveLength(before)
+    const { subjects } = await world.client.listSubjects({ tenant, pageSize: 10 })
+    expect(subjects).toMatchObject([{ status: 'SUBJECT_STATUS_REJECTED', image: null, mask: null }])
+    // Asked again, it is the same answer, without another look.
+    expect((await create({ uploadId, idempotencyKey: 'once' })).problem).toEqual(problem)
+    const drawn = await world.client.createGeneration({ tenant, subjectId: subjects[0]!.id, settings: { prompt: 'p' } })
+    expect(drawn.problem).toMatchObject({ kind: 'personSubjectRejected' })
+  })
+
+  test('without a verdict nothing is kept, and asking again can help', async () => {
+    const away = async () => {
+      throw new MeshError('UNAVAILABLE', 'safety is not available')
+    }
+    const client = await world.serve({ safety: { reviewSubject: away } })
+    const uploadId = await world.upload(tenant, await cutOutPhoto())
+    const before = files().length
+    const { problem } = await create({ uploadId }, client)
+    expect(problem).toMatchObject({ kind: 'failed', failed: { retryable: true } })
+    expect(files()).toHaveLength(before)
+    expect((await world.client.listSubjects({ tenant, pageSize: 10 })).subjects).toEqual([])
+    expect((await create({ uploadId })).problem).toBeNull()
+  })
+
+  test('the judge sees photo, mask and noun before anybody else', async () => {
+    const seen: string[] = []
+    const client = await world.serve({
+      safety: {
+        reviewSubject: async ({ reference, mask, label }) => {
+          seen.push(`${label} ${reference.widthPx} ${mask.pixels[64 * 128 + 64]} ${mask.pixels[0]}`)
+          return person
+        },
+      },
+      vision: {
+        segment: async (photo) => {
+          seen.push('vision')
+          return segment(photo)
+        },
+      },
+      manifest: withSegmentation(),
+    })
+    await create({}, client)
+    expect(seen).toEqual(['dog 128 255 0'])
+  })
+
+  test.each([
+    ['an empty label', { label: ' ' }, 'label'],
+    ['a long label', { label: 'x'.repeat(101) }, 'label'],
+    ['a long idempotency key', { idempotencyKey: 'x'.repeat(256) }, 'idempotencyKey'],
+  ])('%s is refused', async (_, more, field) => {
+    expect((await create(more)).problem).toMatchObject({ kind: 'invalidInput', invalidInput: { field } })
+  })
+
+  test('uploads that are unknown, not written, damaged or no mask are refused by their field', async () => {
+    expect((await create({ uploadId: 'up_unknown' })).problem).toMatchObject({
+      kind: 'notFound',
+      notFound: { id: 'up_unknown' },
+    })
+    const { uploadId: empty } = await world.client.createUpload({ tenant, contentType: 'image/png', byteLength: 9 })
+    const damaged = await world.upload(tenant, (await cutOutPhoto()).subarray(0, 200))
+    const black = await sharp({ create: { width: 96, height: 96, channels: 3, background: '#000' } })
+      .png()
+      .toBuffer()
+    for (const [more, field] of [
+      [{ uploadId: empty }, 'uploadId'],
+      [{ uploadId: damaged }, 'uploadId'],
+      [{ maskUploadId: damaged }, 'maskUploadId'],
+      [{ maskUploadId: await world.upload(tenant, black) }, 'maskUploadId'],
+    ] as const) {
+      expect((await create(more)).problem).toMatchObject({ kind: 'invalidInput', invalidInput: { field } })
+    }
+  })
+
+  test('the same key gives the same subject, also when asked at once, and refuses another request', async () => {
+    const uploadId = await world.upload(tenant, await cutOutPhoto())
+    const again = () => create({ uploadId, idempotencyKey: 'key' })
+    const answers = await Promise.all([again(), again(), again(), again()])
+    expect(new Set(answers.map(({ subject }) => subject?.id)).size).toBe(1)
+    expect((await world.client.listSubjects({ tenant, pageSize: 10 })).subjects).toHaveLength(1)
+    expect(await again()).toEqual(answers[0])
+    expect((await create({ uploadId, label: 'cat', idempotencyKey: 'key' })).problem).toMatchObject({
+      kind: 'conflict',
+      conflict: { idempotencyKey: 'key' },
+    })
+    const states = await world.fileStates()
+    expect({ WRITING: states.WRITING, DOOMED: states.DOOMED }).toEqual({ WRITING: undefined, DOOMED: undefined })
+  })
+
+  test("another tenant's subjects and uploads are unknown", async () => {
+    const { subject } = await create({ idempotencyKey: 'key' })
+    const uploadId = await world.upload(tenant, await cutOutPhoto())
+    const other = 'other'
+    const { id } = subject!
+    expect((await world.client.getSubjects({ tenant: other, ids: [id] })).subjects).toEqual([])
+    expect((await world.client.listSubjects({ tenant: other, pageSize: 10 })).subjects).toEqual([])
+    expect((await world.client.deleteSubject({ tenant: other, id })).problem).toMatchObject({ kind: 'notFound' })
+    expect((await create({ tenant: other, uploadId })).problem).toMatchObject({ kind: 'notFound' })
+    const settings = { prompt: 'a dog' }
+    const drawn = await world.client.createGeneration({ tenant: other, subjectId: id, settings })
+    expect(drawn.problem).toMatchObject({ kind: 'notFound', notFound: { id } })
+    await expect(world.client.getSubjects({ tenant: 'Not A Tenant', ids: [] })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
+  })
+
+  test('deletion takes pictures, previews, masks and uploads along, and the second time there is nothing', async () => {
+    const before = files().length
+    const { subject } = await create()
+    const { id, image } = subject!
+    const generations = []
+    for (let index = 0; index < 2; index++) {
+      const { generation } = await world.client.createGeneration({ tenant, subjectId: id, settings: { prompt: 'p' } })
+      generations.push(generation!.id)
+    }
+    const [done, running] = await Promise.all(generations.map((one) => world.runStore.begin(one)))
+    const newImage = { index: 0, seed: 1, image: newAsset('i'), mask: newAsset('m'), verdict: person }
+    await world.runStore.succeed(done!, [newImage])
+    const preview = await world.runStore.keepPreview(running!, 'preview', newAsset('p'))
+
+    expect(await world.client.deleteSubject({ tenant, id })).toMatchObject({ id, problem: null })
+    expect(files()).toHaveLength(before)
+    expect((await world.client.getSubjects({ tenant, ids: [id] })).subjects).toEqual([])
+    expect((await world.client.getGenerations({ tenant, ids: generations })).generations).toEqual([])
+    for (const { token } of [image!, preview!]) {
+      await expect(bytesOf(token)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    }
+    expect(await world.runStore.isStopped(running!)).toBe(true)
+    expect(await world.runStore.succeed(running!, [newImage])).toBe(false)
+    expect(files()).toHaveLength(before)
+    expect((await world.client.deleteSubject({ tenant, id })).problem).toMatchObject({ kind: 'notFound' })
+  })
+
+  test('a run that succeeds while its subject is deleted leaves no files', async () => {
+    const before = files().length
+    for (let round = 0; round < 5; round++) {
+      const subject = await world.addSubject(tenant)
+      const run = await world.runStore.begin((await world.addGeneration(subject)).id)
+      const image = { index: 0, seed: 1, image: newAsset('i'), mask: newAsset('m'), verdict: person }
+      await Promise.all([world.runStore.succeed(run!, [image]), world.client.deleteSubject({ tenant, id: subject.id })])
+    }
+    expect(files()).toHaveLength(before)
+  })
+
+  test('pages go from the newest to the oldest, without gaps where something is added meanwhile', async () => {
+    const made: string[] = []
+    for (let index = 0; index < 5; index++) made.unshift((await world.addSubject(tenant)).id)
+    const ordered = (await world.client.listSubjects({ tenant, pageSize: 100 })).subjects.map(({ id }) => id)
+    expect([...ordered].sort()).toEqual([...made].sort())
+    const first = await world.client.listSubjects({ tenant, pageSize: 2 })
+    await world.addSubject(tenant)
+    const second = await world.client.listSubjects({ tenant, pageSize: 2, pageToken: first.nextPageToken })
+    const third = await world.client.listSubjects({ tenant, pageSize: 2, pageToken: second.nextPageToken })
+    const pages = [first, second, third].map(({ subjects }) => subjects.map(({ id }) => id))
+    expect(pages).toEqual([ordered.slice(0, 2), ordered.slice(2, 4), ordered.slice(4)])
+    expect(third.nextPageToken).toBe('')
+    const fromEdge = await world.client.listSubjects({ tenant, pageSize: 1, pageToken: first.pageTokens[0]! })
+    expect(fromEdge.subjects[0]!.id).toBe(ordered[1])
+    for (const request of [{ pageSize: 0 }, { pageSize: 101 }, { pageSize: 1, pageToken: 'bm9uc2Vuc2U' }]) {
+      await expect(world.client.listSubjects({ tenant, ...request })).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+      })
+    }
+  })
+})
