@@ -1,9 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { addressSetting, ConfigError, computeShape, readConfig, serverShape } from '../../services/lib/mesh/config.ts'
 import { type Running, startServer } from '../../services/lib/mesh/running.ts'
 import type { MeshService } from '../../services/lib/mesh/service.ts'
 import { readyMessage } from '../start/supervisor.ts'
 import { leave, listenForEnd } from './ending.ts'
+import type { HostedGeneration } from './generation.ts'
 import { defaultAddress, isComputeName, isServiceName, type ServiceName, serviceNames } from './names.ts'
+
+/** How often a process that has just started looks whether it is ready. */
+const askEveryMs = 50
 
 /** A server that listens, and when it can do its work. */
 export interface Started extends Pick<Running, 'drain'> {
@@ -45,6 +50,7 @@ async function openServices(names: readonly ServiceName[], env: NodeJS.ProcessEn
   const generationConfig = generation?.readGenerationConfig(env, compute, config.MOMA_LISTEN)
 
   const services: MeshService[] = []
+  let record: HostedGeneration | undefined
   const running = await startServer(config, async (surroundings) => {
     await using opened = new AsyncDisposableStack()
     if (computeConfig) {
@@ -54,24 +60,23 @@ async function openServices(names: readonly ServiceName[], env: NodeJS.ProcessEn
       services.push(...hosted.services)
     }
     if (generation && generationConfig) {
-      const hosted = await generation.openGeneration(generationConfig, surroundings)
-      opened.defer(() => hosted.dispose())
-      services.push(...hosted.services)
+      record = await generation.openGeneration(generationConfig, surroundings)
+      opened.defer(() => record?.dispose())
+      services.push(...record.services)
     }
     const kept = opened.move()
     return { services, dispose: () => kept.disposeAsync() }
   })
-  return { ready: allReady(services), drain: () => running.drain() }
+  const isReady = () => services.every(({ readiness }) => readiness.ready) && (record?.reachesAll ?? true)
+  return {
+    ready: until(isReady),
+    async drain() {
+      await Promise.all([record?.finish(), running.drain()])
+    },
+  }
 }
 
-function allReady(services: readonly MeshService[]): Promise<void> {
-  return new Promise((resolve) => {
-    const stops = services.map(({ readiness }) => readiness.onChange(look))
-    function look() {
-      if (!services.every(({ readiness }) => readiness.ready)) return
-      for (const stop of stops) stop()
-      resolve()
-    }
-    look()
-  })
+/** Readiness and connections come about at different places; a parent that waits for both can wait a little longer. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(askEveryMs, undefined, { ref: false })
 }

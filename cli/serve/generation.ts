@@ -1,0 +1,144 @@
+import type { z } from 'zod'
+import { createContextClient } from '../../services/context/client.ts'
+import { createDrawingClient } from '../../services/denoise/client.ts'
+import { generationShape } from '../../services/generation/config.ts'
+import { openGeneration as openRecord } from '../../services/generation/open.ts'
+import { runnerShape } from '../../services/generation/runner/config.ts'
+import { createRunnerMetrics } from '../../services/generation/runner/metrics.ts'
+import { createRunner, defaultRunnerSettings } from '../../services/generation/runner/runner.ts'
+import { openBundle } from '../../services/lib/bundles/bundles.ts'
+import type { Address } from '../../services/lib/mesh/address.ts'
+import {
+  addressesSetting,
+  ConfigError,
+  computeShape,
+  readConfig,
+  serverShape,
+  textSetting,
+} from '../../services/lib/mesh/config.ts'
+import { type Hosted, type Surroundings, tlsOf } from '../../services/lib/mesh/running.ts'
+import { createSafetyClient } from '../../services/safety/client.ts'
+import { createVisionClient } from '../../services/vision/client.ts'
+import { databaseLock, dataFolder } from '../start/data.ts'
+import { LockHeld, takeLock } from '../start/lock.ts'
+import { type ComputeName, defaultAddress } from './names.ts'
+import { openQueues, queuesShape } from './queues.ts'
+
+/** Beside the record's own variables, what its runner needs, and where the other services are. */
+const processShape = {
+  ...serverShape,
+  ...generationShape,
+  ...runnerShape,
+  ...queuesShape,
+  MOMA_BUNDLE: computeShape.MOMA_BUNDLE,
+  MOMA_DATA: textSetting.optional(),
+}
+
+const addressShape = {
+  MOMA_VISION: addressesSetting,
+  MOMA_CONTEXT: addressesSetting,
+  MOMA_DENOISE: addressesSetting,
+  MOMA_SAFETY: addressesSetting,
+}
+
+export type GenerationProcessConfig = z.infer<z.ZodObject<typeof processShape & typeof addressShape>> & {
+  /** Absolute. */
+  readonly dataFolder: string
+}
+
+/** `local` are the services that listen at `listen` in this very process. Throws a ConfigError. */
+export function readGenerationConfig(
+  env: NodeJS.ProcessEnv,
+  local: readonly ComputeName[],
+  listen: Address,
+): GenerationProcessConfig {
+  const at = (name: ComputeName) => {
+    const isHere = local.includes(name)
+    // A port that is chosen when it is listened at can't be known before.
+    return isHere && listen.port === 0
+      ? addressesSetting
+      : addressesSetting.default([isHere ? listen : defaultAddress(name)])
+  }
+  const addresses = {
+    MOMA_VISION: at('vision'),
+    MOMA_CONTEXT: at('context'),
+    MOMA_DENOISE: at('denoise'),
+    MOMA_SAFETY: at('safety'),
+  }
+  return { ...readConfig({ ...processShape, ...addresses }, env), dataFolder: dataFolder(env) }
+}
+
+export interface HostedGeneration extends Hosted {
+  /** Whether a copy of every service that it needs serves. */
+  readonly reachesAll: boolean
+  /** Takes no more generations and lets those under way finish, or puts them back. May be called again. */
+  finish(): Promise<void>
+}
+
+/** An earlier process on this folder may still be ending. */
+const folderWaitMs = 15_000
+
+/** Opens the system of record with its runner. Throws a ConfigError where another process has its folder open. */
+export async function openGeneration(
+  config: GenerationProcessConfig,
+  { log, metrics }: Surroundings,
+): Promise<HostedGeneration> {
+  const { manifest } = await openBundle(config.MOMA_BUNDLE)
+  const tls = await tlsOf(config)
+  await using opened = new AsyncDisposableStack()
+  if (config.DATABASE_URL === undefined) opened.use(await takeDatabaseFolder(config.dataFolder))
+  const { jobs, events } = opened.use(await openQueues(config, log))
+  const vision = opened.use(createVisionClient({ addresses: config.MOMA_VISION, tls, log }))
+  const context = opened.use(createContextClient({ addresses: config.MOMA_CONTEXT, tls, log }))
+  const drawing = opened.use(createDrawingClient({ addresses: config.MOMA_DENOISE, tls, log }))
+  const safety = opened.use(createSafetyClient({ addresses: config.MOMA_SAFETY, tls, log }))
+  const record = opened.use(
+    await openRecord({
+      config,
+      dataFolder: config.dataFolder,
+      manifest,
+      jobs,
+      events,
+      vision,
+      safety,
+      log,
+      maxAttempts: defaultRunnerSettings.maxAttempts,
+    }),
+  )
+  const runner = createRunner({
+    jobs,
+    events,
+    store: record.runStore,
+    services: { vision, context, drawing, safety },
+    bundle: { name: manifest.name, settings: manifest.settings },
+    settings: {
+      concurrency: config.MOMA_CONCURRENCY,
+      checkpointEverySteps: config.MOMA_CHECKPOINT_STEPS,
+      previewEverySteps: config.MOMA_PREVIEW_STEPS,
+      decodePreviewEverySteps: config.MOMA_DECODE_PREVIEW_STEPS,
+      drainMs: config.MOMA_DRAIN_MS,
+    },
+    log,
+    metrics: createRunnerMetrics(metrics.registry),
+  })
+  opened.defer(() => runner.dispose())
+  const kept = opened.move()
+  return {
+    services: [record.service],
+    get reachesAll() {
+      return [vision, context, drawing, safety].every(({ serving }) => serving > 0)
+    },
+    finish: () => runner.dispose(),
+    dispose: () => kept.disposeAsync(),
+  }
+}
+
+async function takeDatabaseFolder(folder: string) {
+  try {
+    return await takeLock(databaseLock(folder), folderWaitMs)
+  } catch (error) {
+    if (!(error instanceof LockHeld)) throw error
+    const held = `MOMA_DATA is ${folder}, whose database process ${error.holder.pid} has open`
+    throw new ConfigError(`${held}; allowed: a folder of its own, or DATABASE_URL for several.`)
+  }
+}
