@@ -68,10 +68,12 @@ export function positionOf({ attempt, status, stage, step }: Omit<Progressing, '
   return { attempt, phase: stage === null ? 0 : 1 + stages.indexOf(stage), step }
 }
 
+export const isEndedPosition = ({ phase }: Position): boolean => phase === endedPhase
+
 /** Below 0 where `a` is before `b`, 0 where neither is. */
 export function comparePositions(a: Position, b: Position): number {
   // Nothing follows an end, whichever attempt came to it.
-  const ended = Number(a.phase === endedPhase) - Number(b.phase === endedPhase)
+  const ended = Number(isEndedPosition(a)) - Number(isEndedPosition(b))
   return ended || a.attempt - b.attempt || a.phase - b.phase || a.step - b.step
 }
 

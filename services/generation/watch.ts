@@ -9,6 +9,7 @@ import {
   decodeProgress,
   formatCursor,
   isEnded,
+  isEndedPosition,
   type Position,
   parseCursor,
   positionOf,
@@ -73,6 +74,7 @@ export function createWatch({ db, events, log, now, quietMs = 2000 }: WatchOptio
     try {
       let row = await read(tenant, id)
       if (!row) throw unknown(id)
+      if (position && isEndedPosition(position)) return
       // With a place among the events, what was published since comes first, in its order.
       let isLookedAt = event === null
       for (;;) {
