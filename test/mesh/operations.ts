@@ -10,7 +10,7 @@ export interface Generation {
   readonly images: readonly {
     readonly index: number
     readonly seed: number
-    readonly image: { readonly url: string }
+    readonly url: string
   }[]
   readonly timings: readonly { readonly stage: string; readonly ms: number }[]
   readonly createdAt: string
@@ -18,7 +18,7 @@ export interface Generation {
   readonly completedAt: string | null
 }
 
-const generationFields = `id status problem { message } images { index seed image { url } } timings { stage ms }
+const generationFields = `id status problem { message } images { index seed url } timings { stage ms }
   createdAt startedAt completedAt`
 
 /** A subject of the rehearsal's photo; the same key gives the same subject. */
