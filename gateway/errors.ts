@@ -51,8 +51,10 @@ export function presentError(error: unknown, log: Logger): GraphQLFormattedError
       if (message !== cause.message) log.warn({ code: cause.code, reason: cause.message }, 'backend')
       return { message, ...place, extensions: { code, retryable } }
     }
-  } else if (cause instanceof GraphQLError && publicCodes.has(extensions.code)) {
-    return { message: cause.message, ...place, extensions: { code: extensions.code } }
+  } else if (cause instanceof GraphQLError) {
+    // Of all that wrap it, the error itself knows best what it is.
+    const code = cause.extensions.code ?? extensions.code
+    if (publicCodes.has(code)) return { message: cause.message, ...place, extensions: { code } }
   }
   const incident = randomUUID()
   log.error({ incident, path, err: cause }, 'unexpected error')

@@ -353,7 +353,7 @@ describe('server-sent events', () => {
 })
 
 test('draining says "going away" to sockets and ends streams', async () => {
-  const other = await openTestGateway()
+  await using other = await openTestGateway()
   const id = other.generation.addGeneration()
   other.generation.publish(id)
   const client = webSocketClient(other)
@@ -372,5 +372,4 @@ test('draining says "going away" to sockets and ends streams', async () => {
   expect((await closed).code).toBe(1001)
   await expect(text).rejects.toThrow()
   await expect(fetch(`${other.url}/healthz`)).rejects.toThrow()
-  await other.dispose()
 })

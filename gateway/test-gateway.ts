@@ -14,7 +14,7 @@ export interface Answer {
 }
 
 /** A gateway over a generation service in memory, both on loopback. */
-export interface TestGateway {
+export interface TestGateway extends AsyncDisposable {
   readonly generation: TestGeneration
   /** Such as http://127.0.0.1:41234. */
   readonly url: string
@@ -36,6 +36,10 @@ export async function openTestGateway(env: NodeJS.ProcessEnv = {}): Promise<Test
     throw error
   })
   const url = `http://${gateway.address}`
+  const dispose = async () => {
+    await gateway.drain()
+    await generation.dispose()
+  }
   return {
     generation,
     url,
@@ -50,9 +54,7 @@ export async function openTestGateway(env: NodeJS.ProcessEnv = {}): Promise<Test
       return { status: response.status, headers: response.headers, ...body }
     },
     drain: () => gateway.drain(),
-    async dispose() {
-      await gateway.drain()
-      await generation.dispose()
-    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
   }
 }

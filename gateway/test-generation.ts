@@ -38,6 +38,8 @@ export interface TestGeneration {
   finish(id: string): void
   /** Breaks all streams off, as a service does that goes away. */
   breakOff(): void
+  /** Makes calls of a method wait until what this returns is called. */
+  hold(method: 'GetCapabilities'): () => void
   /** Makes every call of a method fail. */
   fail(method: string, error: MeshError | null): void
   dispose(): Promise<void>
@@ -89,6 +91,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
   const assets = new Map<string, { contentType: string; bytes: Uint8Array }>()
   const topics = new Map<string, Topic>()
   const failures = new Map<string, MeshError>()
+  const held = new Map<string, Promise<void>>()
   const calls: Record<string, number> = {}
   const batches: number[] = []
   const requestIds = new Set<string | undefined>()
@@ -347,6 +350,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
     },
     async GetCapabilities() {
       called('GetCapabilities')
+      await held.get('GetCapabilities')
       return {
         ...{ bundle: 'moma-mini', sizePx: 64, samplers: ['SAMPLER_DDIM'], methods: ['METHOD_MOMA'], ...testLimits },
         ...{ maxPromptLength: 500, maxCount: 8, maxSteps: 999, maxQueued: 10, executionProvider: 'cpu' },
@@ -390,6 +394,11 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
     breakOff() {
       broken.abort()
       broken = new AbortController()
+    },
+    hold(method) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      held.set(method, promise)
+      return resolve
     },
     fail(method, error) {
       if (error) failures.set(method, error)

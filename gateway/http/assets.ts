@@ -30,7 +30,7 @@ export function serveAssets({ generation, crossOrigin, log }: AssetOptions): Req
       describe(response, whole, crossOrigin)
       const etag = `"${sha256}"`
       response.set('etag', etag)
-      if (request.fresh) {
+      if (has(request.get('if-none-match'), etag)) {
         response.status(304).end()
         return
       }
@@ -77,6 +77,12 @@ function describe(response: Response, { header: { contentType } }: ReadableAsset
     'content-type': /^image\/[a-z0-9.+-]+$/.test(contentType) ? contentType : 'application/octet-stream',
     'cross-origin-resource-policy': crossOrigin ? 'cross-origin' : 'same-origin',
   })
+}
+
+/** RFC 9110, 13.1.2, also where the request asks caches on the way to look again. */
+function has(known: string | undefined, etag: string): boolean {
+  const tags = known?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? []
+  return tags.includes(etag) || tags.includes('*')
 }
 
 function rangeOf(
