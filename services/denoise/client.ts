@@ -36,13 +36,11 @@ export function createDrawingClient(options: EndpointOptions & { readonly deadli
 function eventOf({ truncated, step, checkpoint, image }: DenoiseResponse__Output, steps: number): DrawingEvent {
   if (truncated) return { kind: 'truncated', text: truncated.text }
   if (step) {
-    return {
-      kind: 'step',
-      step: step.step,
-      steps: step.steps,
-      previews: step.previews.map((preview) => readPicture('previews', preview)),
-      masks: step.masks.map((mask) => readMask('masks', mask)),
-    }
+    const previews = step.previews.map((preview) => readPicture('previews', preview))
+    const masks = step.masks.map((mask) => readMask('masks', mask))
+    // Masks are a pixel a latent, always.
+    const previewKind = previews[0]?.widthPx === masks[0]?.widthPx ? 'latents' : 'decoded'
+    return { kind: 'step', step: step.step, steps: step.steps, previews, previewKind, masks }
   }
   if (checkpoint) {
     const anyShape = { steps, count: null, channels: null, heightPx: null, widthPx: null }

@@ -84,8 +84,11 @@ test('it draws what the same networks draw in this process, and tells the same o
     ...['step', 'step', 'checkpoint', 'step', 'step', 'checkpoint'],
     ...['image', 'image'],
   ])
-  const previews = there.flatMap((event) => (event.kind === 'step' ? [event.previews[1]!.widthPx] : []))
-  expect(previews).toEqual([8, 8, sidePx, 8])
+  const previews = there.flatMap((event) =>
+    event.kind === 'step' ? [[event.previewKind, event.previews[1]!.widthPx]] : [],
+  )
+  const small = ['latents', 8]
+  expect(previews).toEqual([small, small, ['decoded', sidePx], small])
   expect(there.flatMap((event) => (event.kind === 'image' ? [event.seed] : []))).toEqual([2 ** 40, 2 ** 40 + 1])
 }, 60_000)
 

@@ -50,7 +50,10 @@ export interface DrawingOptions {
   readonly resume?: DenoiseState
   /** Tells the state after every so many steps; 0, as without it, never. */
   readonly checkpointEverySteps?: number
-  /** Has the VAE decode the previews of every so many steps; 0, as without it, they are all a pixel a latent. */
+  /**
+   * Every so many steps the previews are decoded by the VAE, but after the last step, which the pictures follow; 0, as
+   * without it, they are all a pixel a latent. Pictures and states are the same with and without.
+   */
   readonly decodePreviewEverySteps?: number
 }
 
@@ -64,6 +67,8 @@ export type DrawingEvent =
       readonly steps: number
       /** What each picture is becoming. */
       readonly previews: readonly RgbImage[]
+      /** How the previews were made: a pixel a latent by a linear map, or the whole picture by the VAE. */
+      readonly previewKind: 'latents' | 'decoded'
       /** The subject's mask of each picture, a pixel a latent. */
       readonly masks: readonly GreyImage[]
     }
@@ -115,11 +120,19 @@ export function createDrawing(denoiser: Denoiser, config: DrawingSettings): Draw
       for await (const { prediction, ...next } of denoiser.steps(conditions, whole, state, signal)) {
         state = next
         const { step } = state
-        const decoded = isTurn(step, decodePreviewEverySteps)
+        const decoded = isTurn(step, decodePreviewEverySteps) && step < settings.steps
+        if (decoded) signal?.throwIfAborted()
         const previews = decoded
           ? await denoiser.decode(prediction)
           : imagesOf(prediction).map((latents) => latentPreview(latents, latentToRgb))
-        yield { kind: 'step', step, steps: settings.steps, previews, masks: imagesOf(state.mask).map(maskImage) }
+        yield {
+          kind: 'step',
+          step,
+          steps: settings.steps,
+          previews,
+          previewKind: decoded ? 'decoded' : 'latents',
+          masks: imagesOf(state.mask).map(maskImage),
+        }
         if (isTurn(step, checkpointEverySteps)) yield { kind: 'checkpoint', state }
       }
 

@@ -60,7 +60,14 @@ export function createTestDrawing(): TestDrawing {
             ),
           }
           call.steps.push(step)
-          yield { kind: 'step', step, steps, previews: pictures(state, 8), masks: pictures(state, 8).map(plane) }
+          yield {
+            kind: 'step',
+            step,
+            steps,
+            previews: pictures(state, 8),
+            previewKind: 'latents',
+            masks: pictures(state, 8).map(plane),
+          }
           if (checkpointEverySteps > 0 && step % checkpointEverySteps === 0) yield { kind: 'checkpoint', state }
         }
         for (const [index, image] of pictures(state, 8).entries()) {
