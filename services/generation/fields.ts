@@ -16,5 +16,11 @@ export function idsField(ids: readonly string[]): readonly string[] {
 /** Null for none. Throws Refused on more than 255 characters. */
 export function idempotencyKeyField(key: string): string | null {
   if (key.length > 255) throw wrongValue('idempotencyKey', key, '1 to 255 characters')
-  return key === '' ? null : key
+  return key === '' ? null : storableText('idempotencyKey', key)
+}
+
+/** Throws Refused on NUL, the one character that PostgreSQL can't keep. */
+export function storableText(field: string, text: string): string {
+  if (!text.includes('\0')) return text
+  throw wrongValue(field, text, 'a text without NUL characters')
 }

@@ -104,6 +104,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     [{ seed: 2 ** 53 - 1 }, 'seed'],
     [{ prompt: 'x'.repeat(10_001) }, 'prompt'],
     [{ negativePrompt: 'x'.repeat(10_001) }, 'negativePrompt'],
+    [{ prompt: 'a\0b' }, 'prompt'],
   ])('%j is refused by its field, with one sentence', async (settings, field) => {
     const { problem, generation } = await create(settings)
     expect(generation).toBeNull()
@@ -261,6 +262,9 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const { generations } = await world.client.getGenerations({ tenant, ids })
     expect(generations.map(({ id }) => id)).toEqual([two.id, one.id])
     expect((await world.client.getGenerations({ tenant: 'nobody', ids })).generations).toEqual([])
+    await expect(world.client.getGenerations({ tenant, ids: ['\0'] })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
     const tooMany = Array.from({ length: 101 }, () => one.id)
     await expect(world.client.getGenerations({ tenant, ids: tooMany })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',

@@ -6,6 +6,7 @@ import type { Logger } from '../lib/mesh/log.ts'
 import { checkText, maxPromptCharacters } from '../lib/tokenizers/text.ts'
 import { bundleMethods } from './capabilities.ts'
 import type { Database } from './db/database.ts'
+import { storableText } from './fields.ts'
 import { newId, requestHash } from './ids.ts'
 import type { GenerationLimits } from './limits.ts'
 import { about, conflict, limitExceeded, notFound, rejected, wrongValue } from './problems.ts'
@@ -56,8 +57,10 @@ export function createGenerations(options: GenerationsOptions): Generations {
   const methods = bundleMethods(manifest)
 
   const complete = async (request: GenerationRequest) => {
-    await about('prompt', () => checkText('prompt', request.prompt, maxPromptCharacters))
-    await about('negativePrompt', () => checkText('negativePrompt', request.negativePrompt ?? '', maxPromptCharacters))
+    for (const field of ['prompt', 'negativePrompt'] as const) {
+      const text = storableText(field, request[field] ?? '')
+      await about(field, () => checkText(field, text, maxPromptCharacters))
+    }
     const whole = completeRequest({ ...request, seed: request.seed ?? randomSeed() }, manifest.settings)
     if (!methods.includes(whole.method)) throw wrongValue('method', whole.method, methods.join(', '))
     return whole

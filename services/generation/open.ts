@@ -49,7 +49,7 @@ export async function openGeneration(options: OpenGenerationOptions): Promise<Op
   const limits = limitsOf(config)
   await using opened = new AsyncDisposableStack()
   const db = opened.use(await openDatabase(url === undefined ? { folder: join(dataFolder, 'db') } : { url }, log))
-  const assets = createAssets({ db, storage: storageOf(config, dataFolder), log, now })
+  const assets = createAssets({ db, storage: await storageOf(config, dataFolder), log, now })
   const service = createGenerationServer({
     db,
     assets,
@@ -74,7 +74,7 @@ export async function openGeneration(options: OpenGenerationOptions): Promise<Op
   }
 }
 
-function storageOf(config: GenerationConfig, dataFolder: string): AssetStorage {
+async function storageOf(config: GenerationConfig, dataFolder: string): Promise<AssetStorage> {
   const { MOMA_S3_BUCKET: bucket, MOMA_S3_REGION: region, MOMA_S3_ENDPOINT: endpoint } = config
   if (bucket === undefined) return folderStorage(join(dataFolder, 'assets'))
   return bucketStorage({ bucket, region, endpoint: endpoint ?? null })

@@ -4,6 +4,7 @@ import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import { MeshError } from '../lib/mesh/errors.ts'
 import type { Verdict } from '../safety/safety.ts'
 import { databaseKinds } from './db/test-database.ts'
+import { readStoredSubject } from './runner/stored-subject.ts'
 import { cutOutPhoto, maskOfPhoto, opaquePhoto, type ServedWorld, serveWorld } from './test-server.ts'
 import { newAsset } from './test-world.ts'
 
@@ -67,6 +68,15 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const { bytes: mask } = await bytesOf(subject!.mask!.token)
     expect([await isWhite(mask, 64, 64), await isWhite(mask, 4, 4)]).toEqual([true, false])
     expect((await world.client.getSubjects({ tenant, ids: [subject!.id] })).subjects).toEqual([subject])
+  })
+
+  test('what is kept is what a runner draws, to the last pixel', async () => {
+    const { subject } = await create()
+    const settings = { prompt: 'a dog on the moon' }
+    const { generation } = await world.client.createGeneration({ tenant, subjectId: subject!.id, settings })
+    const run = await world.runStore.begin(generation!.id)
+    // It throws where the pixels have another hash than those that were read.
+    expect(await readStoredSubject(world.runStore, run!)).toMatchObject({ label: 'dog' })
   })
 
   test('an asset is read in ranges', async () => {
@@ -181,6 +191,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   test.each([
     ['an empty label', { label: ' ' }, 'label'],
+    ['a label with NUL', { label: 'd\0g' }, 'label'],
     ['a long label', { label: 'x'.repeat(101) }, 'label'],
     ['a long idempotency key', { idempotencyKey: 'x'.repeat(256) }, 'idempotencyKey'],
   ])('%s is refused', async (_, more, field) => {

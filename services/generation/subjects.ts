@@ -11,6 +11,7 @@ import type { Vision } from '../vision/vision.ts'
 import type { AssetRow, Assets } from './assets/assets.ts'
 import type { Database } from './db/database.ts'
 import { generations } from './db/schema.ts'
+import { storableText } from './fields.ts'
 import { newId, requestHash } from './ids.ts'
 import { type GenerationLimits, imageLimits } from './limits.ts'
 import { about, conflict, failed, invalidInput, notFound, rejected } from './problems.ts'
@@ -170,7 +171,7 @@ export function createSubjects(options: SubjectsOptions): Subjects {
   return {
     async create(subject, signal) {
       const { label, uploadId, maskUploadId } = subject
-      await about('label', () => checkLabel(label))
+      await about('label', () => checkLabel(storableText('label', label)))
       const hash = requestHash([uploadId, label, maskUploadId])
       let made = await findKnown(subject, hash)
       if (!made) {

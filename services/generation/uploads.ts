@@ -105,10 +105,10 @@ export function createUploads({ db, assets, limits, slots, now }: UploadsOptions
     },
 
     async write(token, contentType, bytes, signal) {
-      using _slot = await slots.acquire(signal)
       const { upload, storedSha256 } = await findOpen(token)
       const sent = contentType.split(';')[0]!.trim().toLowerCase()
       if (sent !== upload.contentType) throw wrongValue('contentType', sent, `${upload.contentType} as promised`)
+      using _slot = await slots.acquire(signal)
       const check = checkBytes(upload)
       if (storedSha256 !== null) {
         for await (const _ of check.pass(bytes));

@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream'
 import { Disk } from 'flydrive'
 import { FSDriver } from 'flydrive/drivers/fs'
-import { S3Driver } from 'flydrive/drivers/s3'
 import { systemCode } from '../../lib/bundles/errors.ts'
 import { MeshError } from '../../lib/mesh/errors.ts'
 
@@ -29,7 +28,9 @@ export function folderStorage(folder: string): AssetStorage {
 }
 
 /** Credentials come from where the AWS SDK looks for them. */
-export function bucketStorage({ bucket, region, endpoint }: BucketOptions): AssetStorage {
+export async function bucketStorage({ bucket, region, endpoint }: BucketOptions): Promise<AssetStorage> {
+  // The SDK is large, and most meshes have no bucket.
+  const { S3Driver } = await import('flydrive/drivers/s3')
   const place = endpoint === null ? {} : { endpoint, forcePathStyle: true }
   const driver = new S3Driver({ bucket, region, ...place, visibility: 'private', supportsACL: false })
   // The SDK does not notice a body that breaks off, so it is given whole ones.

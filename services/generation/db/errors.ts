@@ -8,6 +8,8 @@ const passing = /^(08|53|57P0)/
 const anew = /^(40001|40P01)$/
 const statementTimeout = '57014'
 const lockTimeout = '55P03'
+/** Bytes that are no text here: NUL, which PostgreSQL can't keep, in a text and in JSON. */
+const notText = /^(22021|22P05)$/
 const uniqueViolation = '23505'
 const foreignKeyViolation = '23503'
 
@@ -55,6 +57,9 @@ export function translateDatabaseError(error: unknown): unknown {
   const code = codeIn(cause)
   if (code === statementTimeout || code === lockTimeout || anew.test(code)) {
     return new MeshError('UNAVAILABLE', 'generation: the database is too busy, try again later', bare(cause))
+  }
+  if (notText.test(code)) {
+    return new MeshError('INVALID_ARGUMENT', 'a text of the request holds a NUL character, which is not allowed')
   }
   if (!/^[0-9A-Z]{5}$/.test(code) && !(error instanceof DrizzleQueryError)) return error
   return new MeshError('INTERNAL', 'generation: something went wrong', bare(cause))
