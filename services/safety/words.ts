@@ -18,12 +18,12 @@ const people = setOf(`man men woman women person persons people human humans boy
 const adjectives = setOf('baby human adult infant child kid teen son mother father lady')
 
 /** Name a person as a subject; in a prompt they are costumes and pieces as often. */
-const roles = setOf(`actor actress singer dancer model president politician minister king queen prince princess doctor
+const roles = setOf(`actor actress singer dancer president politician minister king queen prince princess doctor
   nurse teacher student pupil policeman policewoman policemen policewomen officer soldier chef cook farmer fireman
-  firefighter worker athlete player painter artist author writer priest pope monk nun sailor pilot astronaut cowboy
+  firefighter worker athlete painter artist author writer priest pope monk nun sailor pilot astronaut cowboy
   butcher baker waiter waitress neighbour neighbor friend colleague boss me myself him her us them`)
 
-const likenesses = setOf('face portrait likeness headshot mugshot selfie head')
+const likenesses = setOf('face portrait likeness headshot mugshot selfie')
 
 /** After them comes no noun that the word before would belong to. */
 const functionWords = setOf(`of in on at with and or by from near under over to is are was who whose that which as for
