@@ -86,6 +86,18 @@ function suite(create: (options?: Partial<EventsOptions>) => Promise<Events>) {
     expect(await during(events, 't', first)).toEqual(['3', '4', '5'])
   })
 
+  test('what is too old goes', async () => {
+    const events = await create({ maxAgeMs: 300 })
+    const cursor = await events.publish('t', bytes('old'))
+    expect(await during(events, 't', null, 100)).toEqual(['old'])
+    await sleep(1200)
+    expect(await during(events, 't', null, 100)).toEqual([])
+    const after = during(events, 't', cursor, 300)
+    await sleep(100)
+    await events.publish('t', bytes('new'))
+    expect(await after).toEqual(['new'])
+  })
+
   test('a subscriber that does not read loses the oldest, beyond a bound', async () => {
     const events = await create({ maxQueued: 10 })
     const stop = new AbortController()
