@@ -32,7 +32,7 @@ export async function gatewayIsReady(url: string): Promise<boolean> {
 }
 
 /** Whether all services at this address serve (grpc.health.v1); over TLS where MOMA_TLS_* say so. */
-async function serviceServes(text: string): Promise<boolean> {
+export async function serviceServes(text: string): Promise<boolean> {
   const address = parseAddress(text)
   if (!address) throw new ConfigError(`The address is ${JSON.stringify(text)}; allowed: host:port or http://host:port.`)
   const { Client } = await import('@grpc/grpc-js')

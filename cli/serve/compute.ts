@@ -51,10 +51,11 @@ export async function openCompute(
   names: readonly ComputeName[],
   config: ComputeConfig,
   { log, metrics }: Surroundings,
+  createPool = createNetworkPool,
 ): Promise<Hosted> {
   const bundle = await openBundle(config.MOMA_BUNDLE)
   await using opened = new AsyncDisposableStack()
-  const pool = createNetworkPool({
+  const pool = createPool({
     provider: config.MOMA_PROVIDER,
     threads: config.MOMA_THREADS,
     memoryBytes: config.MOMA_MEMORY,

@@ -15,6 +15,7 @@ import {
   readConfig,
   serverShape,
   textSetting,
+  wholeSetting,
 } from '../../services/lib/mesh/config.ts'
 import { type Hosted, type Surroundings, tlsOf } from '../../services/lib/mesh/running.ts'
 import { createSafetyClient } from '../../services/safety/client.ts'
@@ -32,6 +33,8 @@ const processShape = {
   ...queuesShape,
   MOMA_BUNDLE: computeShape.MOMA_BUNDLE,
   MOMA_DATA: textSetting.optional(),
+  /** How long a generation under way waits for a service that is away, such as one that is started again. */
+  MOMA_SERVICE_WAIT_MS: wholeSetting(0, 3_600_000).default(60_000),
 }
 
 const addressShape = {
@@ -75,6 +78,9 @@ export interface HostedGeneration extends Hosted {
   finish(): Promise<void>
 }
 
+/** For a verdict itself, once its service is there. */
+const verdictMs = 10_000
+
 /** An earlier process on this folder may still be ending. */
 const folderWaitMs = 15_000
 
@@ -88,10 +94,16 @@ export async function openGeneration(
   await using opened = new AsyncDisposableStack()
   if (config.DATABASE_URL === undefined) opened.use(await takeDatabaseFolder(config.dataFolder))
   const { jobs, events } = opened.use(await openQueues(config, log))
-  const vision = opened.use(createVisionClient({ addresses: config.MOMA_VISION, tls, log }))
-  const context = opened.use(createContextClient({ addresses: config.MOMA_CONTEXT, tls, log }))
-  const drawing = opened.use(createDrawingClient({ addresses: config.MOMA_DENOISE, tls, log }))
-  const safety = opened.use(createSafetyClient({ addresses: config.MOMA_SAFETY, tls, log }))
+  const waiting = { tls, log, waitMs: config.MOMA_SERVICE_WAIT_MS }
+  const vision = opened.use(createVisionClient({ ...waiting, addresses: config.MOMA_VISION }))
+  const context = opened.use(createContextClient({ ...waiting, addresses: config.MOMA_CONTEXT }))
+  const drawing = opened.use(createDrawingClient({ ...waiting, addresses: config.MOMA_DENOISE }))
+  // Without a verdict nothing is drawn or shown: a generation waits for one, a person who sends a photo is told at once.
+  const reviewTimeoutMs = config.MOMA_SERVICE_WAIT_MS + verdictMs
+  const safety = opened.use(
+    createSafetyClient({ ...waiting, addresses: config.MOMA_SAFETY, deadlineMs: reviewTimeoutMs }),
+  )
+  const promptSafety = opened.use(createSafetyClient({ addresses: config.MOMA_SAFETY, tls, log }))
   const record = opened.use(
     await openRecord({
       config,
@@ -100,7 +112,7 @@ export async function openGeneration(
       jobs,
       events,
       vision,
-      safety,
+      safety: promptSafety,
       log,
       maxAttempts: defaultRunnerSettings.maxAttempts,
     }),
@@ -117,6 +129,7 @@ export async function openGeneration(
       previewEverySteps: config.MOMA_PREVIEW_STEPS,
       decodePreviewEverySteps: config.MOMA_DECODE_PREVIEW_STEPS,
       drainMs: config.MOMA_DRAIN_MS,
+      reviewTimeoutMs,
     },
     log,
     metrics: createRunnerMetrics(metrics.registry),
