@@ -26,7 +26,7 @@ import { type ComputeName, defaultAddress } from './names.ts'
 import { openQueues, queuesShape } from './queues.ts'
 
 /** Beside the record's own variables, what its runner needs, and where the other services are. */
-const processShape = {
+export const processShape = {
   ...serverShape,
   ...generationShape,
   ...runnerShape,
@@ -37,7 +37,7 @@ const processShape = {
   MOMA_SERVICE_WAIT_MS: wholeSetting(0, 3_600_000).default(60_000),
 }
 
-const addressShape = {
+export const addressShape = {
   MOMA_VISION: addressesSetting,
   MOMA_CONTEXT: addressesSetting,
   MOMA_DENOISE: addressesSetting,

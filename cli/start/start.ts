@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { isLoopback } from '../../gateway/config.ts'
 import { formatAddress } from '../../services/lib/mesh/address.ts'
 import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from '../../services/lib/mesh/config.ts'
 import { logLevels } from '../../services/lib/mesh/log.ts'
@@ -11,7 +12,7 @@ import { freePorts, isFree } from './ports.ts'
 import { readableLine } from './readable.ts'
 import { type Member, supervise } from './supervisor.ts'
 
-const startShape = {
+export const startShape = {
   HOST: textSetting.default('127.0.0.1'),
   PORT: wholeSetting(1, 65_535).default(4000),
   LOG_LEVEL: wordSetting(logLevels).default('warn'),
@@ -68,9 +69,8 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
     if (settled === 'ready') {
       await lock.tell({ gateway: formatAddress({ host, port }), generation: local(generation) })
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
-      process.stdout.write(
-        welcome({ url: `http://${formatAddress({ host, port })}`, data, seconds, note: bundle.note }),
-      )
+      const url = `http://${formatAddress({ host, port })}`
+      process.stdout.write(welcome({ url, data, seconds, note: bundle.note, loopback: isLoopback(host) }))
       await Promise.race([ending.asked, tree.failed])
     }
   } finally {
@@ -105,12 +105,15 @@ interface Welcome {
   readonly data: string
   readonly seconds: string
   readonly note: string | null
+  readonly loopback: boolean
 }
 
-function welcome({ url, data, seconds, note }: Welcome): string {
+function welcome({ url, data, seconds, note, loopback }: Welcome): string {
   return [
     `MoMA Mesh is ready at ${url} (${seconds} s); its data lie in ${data}. Ctrl-C ends it.`,
-    'It runs open: whoever reaches this address may use it, and only this machine does.',
+    loopback
+      ? 'It runs open, for programs on this machine alone, until there is an API key: moma keys create --tenant me'
+      : 'It is reachable from other machines: every operation needs an API key.',
     ...(note ? [note] : []),
     '',
     `  curl ${url}/graphql -H 'content-type: application/json' \\`,
