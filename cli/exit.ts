@@ -13,14 +13,14 @@ export const exitCodes = {
   input: 2,
   /** A bundle that is missing, incomplete or damaged, or could not be fetched. */
   bundle: 3,
-  /** Ctrl-C. */
+  /** Ctrl-C; 128 + the signal's number, as shells count. */
   interrupted: 130,
+  /** SIGTERM. */
+  terminated: 143,
 } as const
 
 /** The exit code of an error, and what a person is told: one sentence. Faults of ours come with their stack if `debug`. */
 export function describeError(error: unknown, debug: boolean): { code: number; message: string } {
-  if (error instanceof Error && error.name === 'AbortError')
-    return { code: exitCodes.interrupted, message: 'interrupted' }
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof BundleError || error instanceof CheckpointError) return { code: exitCodes.bundle, message }
   const isInput = [InvalidInput, ImageError, InputFileError, TextError].some((kind) => error instanceof kind)

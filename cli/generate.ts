@@ -20,6 +20,7 @@ import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { executionProviders } from '../services/lib/runtime/recipe.ts'
 import { InputFileError } from './exit.ts'
+import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, collect, numberOption, wholeOption } from './options.ts'
 import { createProgress, type Progress } from './progress.ts'
 
@@ -115,16 +116,13 @@ async function generate(options: GenerateOptions): Promise<void> {
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
-  const interrupt = new AbortController()
-  const onInterrupt = () => interrupt.abort()
-  process.once('SIGINT', onInterrupt)
   const pool = createNetworkPool({
     provider: options.provider,
     threads: options.threads,
     memoryBytes: options.memory,
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
-  try {
+  const draw = async (signal: AbortSignal) => {
     const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
     const subject = await readSubject({ ...files, label: options.label }, sizePx, null)
     const services = await openLocalServices(bundle, pool)
@@ -137,7 +135,7 @@ async function generate(options: GenerateOptions): Promise<void> {
     for (const prompt of options.prompt) {
       const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
       const started = performance.now()
-      for await (const event of pipeline.generate(subject, complete, { signal: interrupt.signal })) {
+      for await (const event of pipeline.generate(subject, complete, { signal })) {
         show(progress, event)
         if (event.kind !== 'image') continue
         const path = await writePicture(options, complete, event)
@@ -152,15 +150,8 @@ async function generate(options: GenerateOptions): Promise<void> {
         process.stdout.write(`${options.json ? JSON.stringify(line) : path}\n`)
       }
     }
-  } catch (error) {
-    // What a network says when its thread is ended by Ctrl-C is no news.
-    interrupt.signal.throwIfAborted()
-    throw error
-  } finally {
-    progress.done()
-    process.off('SIGINT', onInterrupt)
-    await pool.dispose()
   }
+  await interruptible((signal) => withPool(pool, signal, () => draw(signal)), progress.done)
 }
 
 /** Everything that can be wrong with the request, before any network is opened. */

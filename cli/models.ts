@@ -17,6 +17,7 @@ import { rehearsalPhoto } from '../services/lib/rehearsal/photo.ts'
 import { rehearseBundle } from '../services/lib/rehearsal/rehearse.ts'
 import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
 import { costTable } from './costs.ts'
+import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
@@ -44,7 +45,7 @@ export function addModels(program: Command): void {
   models
     .command('prepare <bundle>')
     .description('writes the language model in 4 bits: a third of the memory, for machines with less than 32 GB')
-    .action((name: string) => withProgress(async (show) => prepare(name, show)))
+    .action((name: string) => withProgress(async (show, signal) => prepare(name, show, signal)))
   models
     .command('verify <bundle>')
     .description('reads every file and compares it with its checksum')
@@ -65,29 +66,17 @@ export function addModels(program: Command): void {
 
 type Show = (label: string, share: number) => void
 
-/** Runs a long task with a progress line; Ctrl-C stops it in good order. */
+/** Runs a long task with a progress line, prints its result. */
 async function withProgress(task: (show: Show, signal: AbortSignal) => Promise<string>): Promise<void> {
   const progress = createProgress(process.stderr, { quiet: false, previews: false })
-  const interrupt = new AbortController()
-  const onInterrupt = () => interrupt.abort()
-  process.once('SIGINT', onInterrupt)
   let drawnAt = 0
   const show: Show = (label, share) => {
     if (share < 1 && performance.now() - drawnAt < redrawMs) return
     drawnAt = performance.now()
     progress.update(label, share)
   }
-  try {
-    const result = await task(show, interrupt.signal)
-    progress.done()
-    process.stdout.write(`${result}\n`)
-  } catch (error) {
-    interrupt.signal.throwIfAborted()
-    throw error
-  } finally {
-    progress.done()
-    process.off('SIGINT', onInterrupt)
-  }
+  const result = await interruptible((signal) => task(show, signal), progress.done)
+  process.stdout.write(`${result}\n`)
 }
 
 async function list({ json }: { json?: boolean }): Promise<void> {
@@ -117,11 +106,12 @@ async function pull(name: string, show: Show, signal: AbortSignal): Promise<stri
   return `${report.folder} (${report.files} files, ${gigabytes(report.totalBytes)}, ${gigabytes(report.transferredBytes)} fetched)`
 }
 
-async function prepare(name: string, show: Show): Promise<string> {
+async function prepare(name: string, show: Show, signal: AbortSignal): Promise<string> {
   const bundle = await openBundle(name)
-  const { path, sizeBytes } = await prepareDecoder(bundle, llavaUnused, (done, total) =>
-    show(`decoder in 4 bits, ${gigabytes(done)} of ${gigabytes(total)}`, done / total),
-  )
+  const { path, sizeBytes } = await prepareDecoder(bundle, llavaUnused, (done, total) => {
+    signal.throwIfAborted()
+    show(`decoder in 4 bits, ${gigabytes(done)} of ${gigabytes(total)}`, done / total)
+  })
   return `${path} (${gigabytes(sizeBytes)})`
 }
 
@@ -170,7 +160,7 @@ async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOpti
   const { settings } = bundle.manifest
   const pool = createMeasuredPool({ provider: 'cpu', threads, memoryBytes: memory })
   const started = performance.now()
-  try {
+  return withPool(pool, signal, async () => {
     const services = await openLocalServices(bundle, pool)
     const pipeline = createPipeline(services, settings, services.latentChannels, createContentCache(2 ** 30))
     const subject = await readSubject({ ...(await rehearsalPhoto()), label: 'toy' }, settings.sizePx, null)
@@ -180,7 +170,5 @@ async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOpti
       if (event.kind === 'step') show(`drawing: step ${event.step} of ${steps}`, event.step / steps)
     }
     return { costs: pool.costs, elapsedMs: performance.now() - started }
-  } finally {
-    await pool.dispose()
-  }
+  })
 }

@@ -1,31 +1,12 @@
-import { Command } from 'commander'
-import { describeError, exitCodes } from './exit.ts'
-import { addGenerate } from './generate.ts'
-import { addModels } from './models.ts'
+import { endBy, Interrupted } from './interrupt.ts'
+import { runProgram } from './program.ts'
 
-const program = new Command('moma')
-  .description('One photo of a thing and a sentence in; new pictures of that same thing out (MoMA, ECCV 2024).')
-  .option('--debug', 'show where a fault happened')
-  .showHelpAfterError('(moma --help says more)')
-  .exitOverride()
-  .configureHelp({ showGlobalOptions: true })
-
-addGenerate(program)
-addModels(program)
-for (const command of program.commands) command.exitOverride()
+const writeError = (text: string) => void process.stderr.write(text)
 
 try {
-  await program.parseAsync()
+  process.exitCode = await runProgram(process.argv.slice(2), writeError)
 } catch (error) {
-  process.exitCode = exitCodeOf(error)
-}
-
-function exitCodeOf(error: unknown): number {
-  // commander has printed its own message; asking for help is no error.
-  if (error instanceof Error && 'exitCode' in error && 'code' in error && String(error.code).startsWith('commander.')) {
-    return error.exitCode === 0 ? exitCodes.done : exitCodes.input
-  }
-  const { code, message } = describeError(error, program.opts().debug === true)
-  process.stderr.write(`moma: ${message}\n`)
-  return code
+  if (!(error instanceof Interrupted)) throw error
+  writeError(`moma: ${error.message}\n`)
+  endBy(error.signal)
 }
