@@ -39,6 +39,7 @@ interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePr
   readonly json?: boolean
   readonly quiet?: boolean
   readonly preview: boolean
+  readonly decodePreviews: number
 }
 
 /** Memory for weights if not said: most of a small machine, all of what a large one needs. */
@@ -99,6 +100,12 @@ export function addGenerate(program: Command): void {
     .option('--json', 'print one JSON line a picture instead of its path')
     .option('--quiet', 'no progress')
     .option('--no-preview', 'no picture in the terminal')
+    .option(
+      '--decode-previews <n>',
+      'every n steps, the picture in the terminal is decoded in full (0: never; it takes as long as a finished one)',
+      wholeOption(0, 1000),
+      0,
+    )
     .addHelpText('after', examples)
     .action(generate)
 }
@@ -135,8 +142,12 @@ async function generate(options: GenerateOptions): Promise<void> {
     for (const prompt of options.prompt) {
       const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
       const started = performance.now()
-      for await (const event of pipeline.generate(subject, complete, { signal })) {
-        show(progress, event)
+      const events = pipeline.generate(subject, complete, {
+        signal,
+        decodePreviewEverySteps: progress.showsPreviews ? options.decodePreviews : 0,
+      })
+      for await (const event of events) {
+        await show(progress, event)
         if (event.kind !== 'image') continue
         const path = await writePicture(options, complete, event)
         progress.done()
@@ -180,13 +191,13 @@ async function readInput(option: string, path: string): Promise<Uint8Array> {
   }
 }
 
-function show(progress: Progress, event: GenerationEvent): void {
+async function show(progress: Progress, event: GenerationEvent): Promise<void> {
   if (event.kind === 'stage') progress.update(`${event.stage.toLowerCase()} …`, null)
   if (event.kind === 'truncated')
     progress.note(`the prompt is longer than the text encoder reads; it does not see: "${event.text}"`)
   if (event.kind === 'step') {
     const first = event.previews[0]
-    if (first) progress.preview(first)
+    if (first) await progress.preview(first)
     progress.update(`step ${event.step} of ${event.steps}`, event.step / event.steps)
   }
 }

@@ -7,7 +7,7 @@ import { type LatentColours, latentsToRgb } from '../lib/images/preview.ts'
 import { type FloatTensor, itemOf } from '../lib/runtime/tensor.ts'
 import type { Vision } from '../vision/vision.ts'
 import { type ContentCache, contentHash } from './content-cache.ts'
-import type { CompleteRequest } from './request.ts'
+import { type CompleteRequest, checkWhole } from './request.ts'
 import type { Subject } from './subject.ts'
 
 /** The services that a generation is walked through: in this process, or clients of theirs. */
@@ -27,8 +27,10 @@ export type GenerationEvent =
       readonly kind: 'step'
       readonly step: number
       readonly steps: number
-      /** A small picture of what each image is becoming, a pixel a latent. */
+      /** What each image is becoming. */
       readonly previews: readonly RgbImage[]
+      /** How the previews were made: a pixel a latent by a linear map, or the whole picture by the VAE. */
+      readonly previewKind: 'latents' | 'decoded'
       /** The subject's mask of each image, a pixel a latent. */
       readonly masks: readonly GreyImage[]
       /** What the generation can go on from. */
@@ -46,6 +48,12 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal
   /** Goes on from this state of the same request; it ends in the same pictures. */
   readonly resume?: DenoiseState
+  /**
+   * Every so many steps the previews are decoded by the VAE, but after the last step, which the pictures follow; 0 (the
+   * default): never. Pictures and states are the same with and without. The generation throws InvalidInput for anything
+   * but a whole number from 0 to 1000.
+   */
+  readonly decodePreviewEverySteps?: number
 }
 
 export interface Pipeline {
@@ -77,7 +85,8 @@ export function createPipeline(
   }
 
   return {
-    async *generate(subject, request, { signal, resume } = {}) {
+    async *generate(subject, request, { signal, resume, decodePreviewEverySteps = 0 } = {}) {
+      checkWhole('decodePreviewEverySteps', decodePreviewEverySteps, 0, 1000)
       yield { kind: 'stage', stage: 'VISION' }
       signal?.throwIfAborted()
       const subjectFeatures = await cache.get(contentHash('subject features', subject.contentHash, subject.label), () =>
@@ -104,11 +113,17 @@ export function createPipeline(
       for await (const step of denoiser.steps(conditions, denoiseSettings(request, settings), state, signal)) {
         const { prediction, ...next } = step
         state = next
+        const isTurn = decodePreviewEverySteps > 0 && step.step % decodePreviewEverySteps === 0
+        const decoded = isTurn && step.step < request.steps
+        if (decoded) signal?.throwIfAborted()
         yield {
           kind: 'step',
           step: step.step,
           steps: request.steps,
-          previews: imagesOf(prediction).map((latents) => preview(latents, settings)),
+          previews: decoded
+            ? await denoiser.decode(prediction)
+            : imagesOf(prediction).map((latents) => preview(latents, settings)),
+          previewKind: decoded ? 'decoded' : 'latents',
           masks: imagesOf(step.mask).map(maskImage),
           state,
         }

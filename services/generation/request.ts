@@ -60,10 +60,10 @@ export function completeRequest(request: GenerationRequest, settings: Settings):
     method: oneOf('method', request.method ?? 'moma', methods),
     strength: inRange('strength', request.strength ?? settings.strength[task], strengthRange.min, strengthRange.max),
     guidance: inRange('guidance', request.guidance ?? settings.guidance, 1, 30),
-    steps: whole('steps', request.steps ?? settings.steps, 1, sampler === 'ddim' ? 999 : 998),
+    steps: checkWhole('steps', request.steps ?? settings.steps, 1, sampler === 'ddim' ? 999 : 998),
     sampler,
-    seed: whole('seed', request.seed ?? 0, 0, largestSeed),
-    count: whole('count', request.count ?? 1, 1, 8),
+    seed: checkWhole('seed', request.seed ?? 0, 0, largestSeed),
+    count: checkWhole('count', request.count ?? 1, 1, 8),
   }
 }
 
@@ -84,7 +84,8 @@ function inRange(field: string, value: number, min: number, max: number): number
   throw new InvalidInput(field, value, `a number from ${min} to ${max}`)
 }
 
-function whole(field: string, value: number, min: number, max: number): number {
+/** Throws InvalidInput. */
+export function checkWhole(field: string, value: number, min: number, max: number): number {
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value
   throw new InvalidInput(field, value, `a whole number from ${min} to ${max}`)
 }
