@@ -1,6 +1,7 @@
 import { InvalidInput } from '../services/generation/request.ts'
 import { BundleError } from '../services/lib/bundles/errors.ts'
 import { ImageError } from '../services/lib/images/image.ts'
+import { ProviderError } from '../services/lib/runtime/providers.ts'
 import { TextError } from '../services/lib/tokenizers/text.ts'
 import { CheckpointError } from '../services/lib/weights/tensor-entry.ts'
 
@@ -23,7 +24,9 @@ export const exitCodes = {
 export function describeError(error: unknown, debug: boolean): { code: number; message: string } {
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof BundleError || error instanceof CheckpointError) return { code: exitCodes.bundle, message }
-  const isInput = [InvalidInput, ImageError, InputFileError, TextError].some((kind) => error instanceof kind)
+  const isInput = [InvalidInput, ImageError, InputFileError, TextError, ProviderError].some(
+    (kind) => error instanceof kind,
+  )
   if (isInput) return { code: exitCodes.input, message }
   const stack = debug && error instanceof Error && error.stack ? `\n${error.stack}` : ''
   return { code: exitCodes.fault, message: `${message}${stack}` }

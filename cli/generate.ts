@@ -18,10 +18,11 @@ import { readSubject } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
-import { executionProviders } from '../services/lib/runtime/recipe.ts'
+import { requireProvider } from '../services/lib/runtime/providers.ts'
+import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
 import { InputFileError } from './exit.ts'
 import { interruptible, withPool } from './interrupt.ts'
-import { bytesOption, collect, numberOption, wholeOption } from './options.ts'
+import { bytesOption, collect, numberOption, providerOption, wholeOption } from './options.ts'
 import { createProgress, type Progress } from './progress.ts'
 
 interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePrompt'> {
@@ -33,7 +34,7 @@ interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePr
   readonly out: string
   readonly bundle: string
   readonly size?: number
-  readonly provider: (typeof executionProviders)[number]
+  readonly provider: ExecutionProvider
   readonly threads: number
   readonly memory: number
   readonly json?: boolean
@@ -89,7 +90,7 @@ export function addGenerate(program: Command): void {
     .addOption(new Option('--method <name>', 'MoMA, or what it is compared with').choices([...methods]))
     .option('--out <dir>', 'folder for the pictures', '.')
     .option('--bundle <name>', 'which networks (moma models list)', process.env.MOMA_BUNDLE ?? 'moma-sd15')
-    .addOption(new Option('--provider <name>', 'what computes').choices([...executionProviders]).default('cpu'))
+    .addOption(providerOption())
     .option('--threads <n>', 'threads of arithmetic', wholeOption(1, 256), availableParallelism())
     .option(
       '--memory <bytes>',
@@ -169,6 +170,7 @@ async function generate(options: GenerateOptions): Promise<void> {
 async function readEverything(options: GenerateOptions) {
   const bundle = await openBundle(options.bundle)
   const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
+  await requireProvider(options.provider)
   const { image, mask, label, prompt, negative, ...rest } = options
   const request: Omit<GenerationRequest, 'prompt'> = {
     ...rest,

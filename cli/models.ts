@@ -7,18 +7,23 @@ import { openLocalServices } from '../services/generation/local-services.ts'
 import { createPipeline } from '../services/generation/pipeline.ts'
 import { completeRequest } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
+import { unusedTensors } from '../services/generation/unused-tensors.ts'
 import { type Bundle, bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
 import { BundleError } from '../services/lib/bundles/errors.ts'
 import { hubFromEnvironment } from '../services/lib/bundles/hub.ts'
 import { prepareDecoder } from '../services/lib/bundles/prepare.ts'
 import { pullBundle } from '../services/lib/bundles/pull.ts'
 import { verifyBundle } from '../services/lib/bundles/verify.ts'
+import { verifyNetworks } from '../services/lib/bundles/verify-networks.ts'
 import { rehearsalPhoto } from '../services/lib/rehearsal/photo.ts'
 import { rehearseBundle } from '../services/lib/rehearsal/rehearse.ts'
 import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
+import { createNetworkPool } from '../services/lib/runtime/pool.ts'
+import { requireProvider } from '../services/lib/runtime/providers.ts'
+import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
 import { costTable } from './costs.ts'
 import { interruptible, withPool } from './interrupt.ts'
-import { bytesOption, wholeOption } from './options.ts'
+import { bytesOption, providerOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`
@@ -48,7 +53,7 @@ export function addModels(program: Command): void {
     .action((name: string) => withProgress(async (show, signal) => prepare(name, show, signal)))
   models
     .command('verify <bundle>')
-    .description('reads every file and compares it with its checksum')
+    .description('compares every file with its checksum, and the tensors in them with what the networks take')
     .action((name: string) => withProgress(async (show, signal) => verify(name, show, signal)))
   models
     .command('rehearse <bundle>')
@@ -59,6 +64,7 @@ export function addModels(program: Command): void {
     .option('--steps <n>', 'denoising steps', wholeOption(1, 999), 2)
     .option('--memory <bytes>', 'weights kept loaded at once', bytesOption, 6 * 2 ** 30)
     .option('--threads <n>', 'threads of arithmetic', wholeOption(1, 256), availableParallelism())
+    .addOption(providerOption())
     .action((name: string, options: RehearseOptions) =>
       withProgress((show, signal) => rehearse(name, options, show, signal)),
     )
@@ -122,21 +128,36 @@ async function verify(name: string, show: Show, signal: AbortSignal): Promise<st
     onProgress: ({ file, bytes, totalBytes }) =>
       show(`${file}, ${gigabytes(bytes)} of ${gigabytes(totalBytes)}`, bytes / totalBytes),
   })
-  if (problems.length === 0) return `${bundle.folder} is whole.`
-  const details = problems.map(({ detail }) => detail).join('\n')
-  throw new BundleError(
-    'checksum',
-    `${details}\nRemove these files from ${bundle.folder}, then: moma models pull ${name}`,
-  )
+  if (problems.length > 0) {
+    const details = problems.map(({ detail }) => detail).join('\n')
+    throw new BundleError(
+      'checksum',
+      `${details}\nRemove these files from ${bundle.folder}, then: moma models pull ${name}`,
+    )
+  }
+  const misfits = await checkNetworks(bundle, show, signal)
+  if (misfits.length === 0) return `${bundle.folder} is whole, and its tensors are those that its networks take.`
+  throw new BundleError('manifest', misfits.join('\n'))
+}
+
+async function checkNetworks(bundle: Bundle, show: Show, signal: AbortSignal): Promise<string[]> {
+  const pool = createNetworkPool({ provider: 'cpu', threads: 1, memoryBytes: 0 })
+  return withPool(pool, signal, async () => {
+    const { networks } = await openLocalServices(bundle, pool)
+    const onNetwork = (network: string, done: number, count: number) => show(`tensors of ${network}`, done / count)
+    return verifyNetworks(bundle, networks, unusedTensors, { signal, onNetwork })
+  })
 }
 
 interface RehearseOptions {
   readonly steps: number
   readonly memory: number
   readonly threads: number
+  readonly provider: ExecutionProvider
 }
 
 async function rehearse(name: string, options: RehearseOptions, show: Show, signal: AbortSignal): Promise<string> {
+  await requireProvider(options.provider)
   const bundle = await openBundle(name)
   const layouts = join(bundlePlaces().manifests, name, 'layouts')
   const { folder, totalBytes } = await rehearseBundle(bundle, layouts, {
@@ -156,9 +177,14 @@ async function rehearse(name: string, options: RehearseOptions, show: Show, sign
 }
 
 /** One picture by the real pipeline, with the cost of every network. */
-async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOptions, show: Show, signal: AbortSignal) {
+async function drawOnce(
+  bundle: Bundle,
+  { steps, memory, threads, provider }: RehearseOptions,
+  show: Show,
+  signal: AbortSignal,
+) {
   const { settings } = bundle.manifest
-  const pool = createMeasuredPool({ provider: 'cpu', threads, memoryBytes: memory })
+  const pool = createMeasuredPool({ provider, threads, memoryBytes: memory })
   const started = performance.now()
   return withPool(pool, signal, async () => {
     const services = await openLocalServices(bundle, pool)

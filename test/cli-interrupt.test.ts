@@ -83,7 +83,7 @@ test.each([
     expect(heard.said).not.toContain('    at ')
     expect(existsSync(out) ? readdirSync(out) : []).toEqual([])
   },
-  30_000,
+  60_000,
 )
 
 test('a second Ctrl-C does not wait for a task that takes its time to stop', async () => {

@@ -10,6 +10,7 @@ import { type Bundle, networkFiles } from '../lib/bundles/bundles.ts'
 import type { NetworkName } from '../lib/bundles/manifest.ts'
 import { publishedConfig } from '../lib/nn/published-config.ts'
 import type { NetworkPool } from '../lib/runtime/pool.ts'
+import type { Recipe } from '../lib/runtime/recipe.ts'
 import { openClipTokenizer } from '../lib/tokenizers/clip.ts'
 import { openLlamaTokenizer } from '../lib/tokenizers/llama.ts'
 import type { WeightFiles } from '../lib/weights/open-weights.ts'
@@ -20,6 +21,8 @@ import type { Services } from './pipeline.ts'
 
 export interface LocalServices extends Services {
   readonly latentChannels: number
+  /** All that they may use. */
+  readonly networks: readonly Recipe[]
 }
 
 /**
@@ -64,33 +67,33 @@ export async function openLocalServices(bundle: Bundle, pool: NetworkPool): Prom
   }
   const moma = { projection: await files('imageProjection'), attentions: adapters, embeddingChannels }
 
+  const patchFeatures = vision.patchFeaturesRecipe(await files('clipVision'), clipVision)
+  const decoder = contextRecipe(await files('decoder'), await files('mapping'), contextConfig)
+  const denoising = {
+    text: denoise.textRecipe(await files('clipText'), readClipTextConfig(networks.clipText.config, at('clipText'))),
+    vaeEncoder: denoise.vaeEncoderRecipe(vae, vaeConfig),
+    vaeDecoder: denoise.vaeDecoderRecipe(vae, vaeConfig),
+    subject: denoise.subjectRecipe(unet, adapters, unetConfig),
+    conditions: {
+      moma: denoise.conditionRecipe(unet, moma, unetConfig),
+      'ip-adapter': ipAdapter ? denoise.conditionRecipe(unet, ipAdapter, unetConfig) : null,
+    },
+    step: denoise.stepRecipe(unet, adapters, unetConfig),
+  }
+  const { conditions, ...others } = denoising
+  const all = [patchFeatures, embeddingTower?.recipe, decoder, ...Object.values(others), ...Object.values(conditions)]
+
   return {
     latentChannels: unetConfig.latentChannels,
+    networks: all.filter((recipe) => recipe !== null && recipe !== undefined),
     vision: createVision(pool, {
-      patchFeatures: {
-        recipe: vision.patchFeaturesRecipe(await files('clipVision'), clipVision),
-        imageSizePx: clipVision.imageSize,
-      },
+      patchFeatures: { recipe: patchFeatures, imageSizePx: clipVision.imageSize },
       imageEmbedding: embeddingTower ?? null,
     }),
-    context: createContext(
-      pool,
-      contextRecipe(await files('decoder'), await files('mapping'), contextConfig),
-      await openLlamaTokenizer(`${bundle.folder}/${tokenizers.llama.folder}`),
-    ),
+    context: createContext(pool, decoder, await openLlamaTokenizer(`${bundle.folder}/${tokenizers.llama.folder}`)),
     denoiser: createDenoiser(
       pool,
-      {
-        text: denoise.textRecipe(await files('clipText'), readClipTextConfig(networks.clipText.config, at('clipText'))),
-        vaeEncoder: denoise.vaeEncoderRecipe(vae, vaeConfig),
-        vaeDecoder: denoise.vaeDecoderRecipe(vae, vaeConfig),
-        subject: denoise.subjectRecipe(unet, adapters, unetConfig),
-        conditions: {
-          moma: denoise.conditionRecipe(unet, moma, unetConfig),
-          'ip-adapter': ipAdapter ? denoise.conditionRecipe(unet, ipAdapter, unetConfig) : null,
-        },
-        step: denoise.stepRecipe(unet, adapters, unetConfig),
-      },
+      denoising,
       {
         levels: unetConfig.channels.length,
         latentChannels: unetConfig.latentChannels,
