@@ -1,11 +1,9 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
-import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
 import { createContentCache } from '../services/generation/content-cache.ts'
-import { openLocalServices } from '../services/generation/local-services.ts'
 import { createPipeline, type GenerationEvent } from '../services/generation/pipeline.ts'
 import {
   type CompleteRequest,
@@ -16,13 +14,17 @@ import {
 } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
+import { defaultImageLimits } from '../services/lib/images/decode.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { requireProvider } from '../services/lib/runtime/providers.ts'
 import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
+import { checkLabel } from '../services/lib/tokenizers/text.ts'
+import { openBundleServices } from './bundle-services.ts'
 import { InputFileError } from './exit.ts'
 import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, collect, numberOption, providerOption, wholeOption } from './options.ts'
+import { checkOutFolder, writeInto } from './out-folder.ts'
 import { createProgress, type Progress } from './progress.ts'
 
 interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePrompt'> {
@@ -99,7 +101,7 @@ export function addGenerate(program: Command): void {
       Math.floor(totalmem() * defaultMemoryShare),
     )
     .option('--json', 'print one JSON line a picture instead of its path')
-    .option('--quiet', 'no progress')
+    .option('--quiet', 'no progress, only what is to be known of the request')
     .option('--no-preview', 'no picture in the terminal')
     .option(
       '--decode-previews <n>',
@@ -117,10 +119,11 @@ Examples:
   $ moma generate --image dog.png --label dog --task retexture --prompt "a sculpture of a dog made of gold" --count 4
   $ moma generate --image car.png --label car --prompt "a car on the beach" --sampler unipc --steps 20 --seed 7
 
-Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted.`
+Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted
+(Ctrl-C), 143 told to end (SIGTERM).`
 
 async function generate(options: GenerateOptions): Promise<void> {
-  const { bundle, rehearsal, request, files } = await readEverything(options)
+  const { bundle, rehearsal, request, subject, folder } = await readEverything(options)
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
@@ -131,9 +134,7 @@ async function generate(options: GenerateOptions): Promise<void> {
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
   const draw = async (signal: AbortSignal) => {
-    const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
-    const subject = await readSubject({ ...files, label: options.label }, sizePx, null)
-    const services = await openLocalServices(bundle, pool)
+    const services = await openBundleServices(bundle, pool)
     const pipeline = createPipeline(
       services,
       bundle.manifest.settings,
@@ -150,7 +151,7 @@ async function generate(options: GenerateOptions): Promise<void> {
       for await (const event of events) {
         await show(progress, event)
         if (event.kind !== 'image') continue
-        const path = await writePicture(options, complete, event)
+        const path = await writePicture(folder, options, complete, event)
         progress.done()
         const line = {
           path,
@@ -171,26 +172,35 @@ async function readEverything(options: GenerateOptions) {
   const bundle = await openBundle(options.bundle)
   const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
   await requireProvider(options.provider)
+  checkLabel(options.label)
   const { image, mask, label, prompt, negative, ...rest } = options
   const request: Omit<GenerationRequest, 'prompt'> = {
     ...rest,
     ...(negative === undefined ? {} : { negativePrompt: negative }),
   }
   for (const one of prompt) completeRequest({ ...request, prompt: one }, bundle.manifest.settings)
+  const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
+  const photo = await readInput('--image', image)
+  const maskFile = mask === undefined ? null : await readInput('--mask', mask)
   return {
     bundle,
     rehearsal,
     request,
-    files: { photo: await readInput('--image', image), mask: mask ? await readInput('--mask', mask) : null, label },
+    subject: await readSubject({ photo, mask: maskFile, label }, sizePx, null),
+    folder: await checkOutFolder(options.out),
   }
 }
 
 async function readInput(option: string, path: string): Promise<Uint8Array> {
+  const { maxBytes } = defaultImageLimits
   try {
-    return await readFile(path)
+    const chunks: Buffer[] = await createReadStream(path, { end: maxBytes }).toArray()
+    const bytes = Buffer.concat(chunks)
+    if (bytes.length <= maxBytes) return bytes
   } catch (error) {
     throw new InputFileError(`${option} ${path} can't be read: ${error instanceof Error ? error.message : error}`)
   }
+  throw new InputFileError(`${option} ${path} is too large, allowed are ${maxBytes} bytes`)
 }
 
 async function show(progress: Progress, event: GenerationEvent): Promise<void> {
@@ -206,24 +216,17 @@ async function show(progress: Progress, event: GenerationEvent): Promise<void> {
 
 type ImageEvent = Extract<GenerationEvent, { kind: 'image' }>
 
-/** Writes the picture under a temporary name first: nobody ever finds half of one. */
-async function writePicture(options: GenerateOptions, request: CompleteRequest, event: ImageEvent): Promise<string> {
-  const folder = resolve(options.out)
-  const path = join(folder, pictureName(options.label, request, event.seed))
+async function writePicture(
+  folder: string,
+  options: GenerateOptions,
+  request: CompleteRequest,
+  event: ImageEvent,
+): Promise<string> {
   const bytes = await encodeImage(event.image, 'png', {
     seed: BigInt(event.seed),
     settings: settingsOf(options, request),
   })
-  const partial = `${path}.${process.pid}.part`
-  try {
-    await mkdir(folder, { recursive: true })
-    await writeFile(partial, bytes)
-    await rename(partial, path)
-  } catch (error) {
-    await rm(partial, { force: true })
-    throw new InputFileError(`--out ${options.out} can't be written: ${error instanceof Error ? error.message : error}`)
-  }
-  return path
+  return writeInto(folder, pictureName(options.label, request, event.seed), bytes)
 }
 
 /** `dog-a-dog-in-a-green-garden-7.png`. */

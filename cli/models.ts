@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { llavaUnused } from '../services/context/context-graph.ts'
 import { createContentCache } from '../services/generation/content-cache.ts'
-import { openLocalServices } from '../services/generation/local-services.ts'
 import { createPipeline } from '../services/generation/pipeline.ts'
 import { completeRequest } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
@@ -21,6 +20,7 @@ import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { requireProvider } from '../services/lib/runtime/providers.ts'
 import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
+import { openBundleServices } from './bundle-services.ts'
 import { costTable } from './costs.ts'
 import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, providerOption, wholeOption } from './options.ts'
@@ -143,7 +143,7 @@ async function verify(name: string, show: Show, signal: AbortSignal): Promise<st
 async function checkNetworks(bundle: Bundle, show: Show, signal: AbortSignal): Promise<string[]> {
   const pool = createNetworkPool({ provider: 'cpu', threads: 1, memoryBytes: 0 })
   return withPool(pool, signal, async () => {
-    const { networks } = await openLocalServices(bundle, pool)
+    const { networks } = await openBundleServices(bundle, pool)
     const onNetwork = (network: string, done: number, count: number) => show(`tensors of ${network}`, done / count)
     return verifyNetworks(bundle, networks, unusedTensors, { signal, onNetwork })
   })
@@ -187,7 +187,7 @@ async function drawOnce(
   const pool = createMeasuredPool({ provider, threads, memoryBytes: memory })
   const started = performance.now()
   return withPool(pool, signal, async () => {
-    const services = await openLocalServices(bundle, pool)
+    const services = await openBundleServices(bundle, pool)
     const pipeline = createPipeline(services, settings, services.latentChannels, createContentCache(2 ** 30))
     const subject = await readSubject({ ...(await rehearsalPhoto()), label: 'toy' }, settings.sizePx, null)
     const request = completeRequest({ prompt: 'a toy in a green garden', steps }, settings)

@@ -10,7 +10,7 @@ export interface Progress {
   preview(image: RgbImage): Promise<void>
   /** Whether anybody sees the previews. */
   readonly showsPreviews: boolean
-  /** A line that stays. */
+  /** A line that stays, also where progress is not wanted. */
   note(text: string): void
   /** Takes line and picture away. */
   done(): void
@@ -24,7 +24,10 @@ export function createProgress(
   options: { readonly quiet: boolean; readonly previews: boolean },
   env: NodeJS.ProcessEnv = process.env,
 ): Progress {
-  if (options.quiet) return { update() {}, async preview() {}, showsPreviews: false, note() {}, done() {} }
+  if (options.quiet) {
+    const note = (text: string) => void stream.write(`${text}\n`)
+    return { update() {}, async preview() {}, showsPreviews: false, note, done() {} }
+  }
   const terminal = stream.isTTY === true
   const protocol = options.previews ? detectProtocol(env, terminal) : null
   const clock = createClock()

@@ -1,7 +1,7 @@
 import { isSamplerName, type SamplerName, samplerNames } from '../denoise/samplers/sampler.ts'
 import type { Settings } from '../lib/bundles/manifest.ts'
 import { strengthRange } from '../lib/bundles/manifest.ts'
-import { checkPrompt } from '../lib/tokenizers/text.ts'
+import { checkPrompt, checkText, maxPromptCharacters } from '../lib/tokenizers/text.ts'
 
 /** A new place for the subject, or a new material. */
 export type Task = 'recontextualize' | 'retexture'
@@ -52,7 +52,8 @@ export function completeRequest(request: GenerationRequest, settings: Settings):
   const sampler = request.sampler ?? 'ddim'
   if (!isSamplerName(sampler)) throw new InvalidInput('sampler', sampler, samplerNames.join(', '))
   checkPrompt(request.prompt)
-  checkPrompt(request.negativePrompt ?? '')
+  if (request.prompt.trim() === '') throw new InvalidInput('prompt', request.prompt, 'a sentence of what to show')
+  checkText('negativePrompt', request.negativePrompt ?? '', maxPromptCharacters)
   return {
     prompt: request.prompt,
     negativePrompt: request.negativePrompt ?? '',

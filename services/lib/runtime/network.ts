@@ -27,11 +27,14 @@ export class NetworkError extends Error {
   readonly network: string
   /** Whether its thread has ended: another one may do what this one did not. */
   readonly lost: boolean
+  /** Whether its graph could not be built, which is the weights' or the config's fault. */
+  readonly unbuilt: boolean
 
-  constructor(network: string, reason: string, lost = false) {
+  constructor(network: string, reason: string, { lost = false, unbuilt = false } = {}) {
     super(`${network}: ${reason}`)
     this.network = network
     this.lost = lost
+    this.unbuilt = unbuilt
   }
 }
 
@@ -81,7 +84,7 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
   let ending: Promise<void> | undefined
 
   const endAll = (reason: string) => {
-    ended ??= new NetworkError(recipe.name, reason, true)
+    ended ??= new NetworkError(recipe.name, reason, { lost: true })
     for (const { reject } of waiting.values()) reject(ended)
     waiting.clear()
     worker.unref()
@@ -95,7 +98,8 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
     waiting.delete(answer.id)
     // A thread that nobody waits for must not keep the process alive.
     if (waiting.size === 0 && !ending) worker.unref()
-    if (answer.kind === 'failed') asked?.reject(new NetworkError(recipe.name, answer.message))
+    if (answer.kind === 'failed')
+      asked?.reject(new NetworkError(recipe.name, answer.message, { unbuilt: asked.kind === 'emit' }))
     else asked?.resolve(answer)
   })
   worker.unref()
