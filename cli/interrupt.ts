@@ -31,7 +31,7 @@ export async function interruptible<T>(task: (signal: AbortSignal) => Promise<T>
   let timer: NodeJS.Timeout | undefined
   const onSignal = (signal: EndingSignal) => {
     clear()
-    if (interrupt.signal.aborted) endBy(signal)
+    if (interrupt.signal.aborted) return endBy(signal)
     interrupt.abort(new Interrupted(signal))
     timer = setTimeout(() => giveUp(interrupt.signal.reason), unwindMs)
   }
@@ -71,11 +71,11 @@ export async function withPool<P extends NetworkPool, T>(
 
 /**
  * Ends the process as the signal does to a program that does not handle it: shells say 130 or 143. `process.exit` would
- * wait for every thread that computes.
+ * wait for every thread that computes, and abort.
  */
-export function endBy(signal: EndingSignal): never {
+export function endBy(signal: EndingSignal): void {
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
-  // The first process of a container is not ended by its own signals.
-  process.exit(signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated)
+  // Still here: the first process of a container is not ended by its own signals. It ends when its networks have.
+  process.exitCode = signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated
 }
