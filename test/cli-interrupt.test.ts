@@ -30,7 +30,7 @@ afterAll(() => {
 
 /** A step of this size takes seconds, so that what comes right after the network was loaded comes in its middle. */
 function generate(): ChildProcess {
-  const options = { image: photo, mask, label: 'toy', prompt: 'a toy on a beach', out, size: '512', steps: '900' }
+  const options = { image: photo, mask, label: 'toy', prompt: 'a toy on a beach', out, size: '384', steps: '900' }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
   return spawn(process.execPath, [program, 'generate', ...args], {
     env: { ...process.env, MOMA_MODELS: toy.models, MOMA_BUNDLE: toy.name },
