@@ -7,6 +7,8 @@ export const exitCodes = {
   input: 2,
   /** A bundle that is missing, incomplete or damaged, or could not be fetched. */
   bundle: 3,
-  /** Ctrl-C. */
+  /** Ctrl-C; 128 + the signal's number, as shells count. */
   interrupted: 130,
+  /** SIGTERM. */
+  terminated: 143,
 } as const

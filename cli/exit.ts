@@ -1,7 +1,9 @@
 import { InvalidInput } from '../services/generation/request.ts'
-import { BundleError } from '../services/lib/bundles/errors.ts'
+import { BundleError, NotInBundle } from '../services/lib/bundles/errors.ts'
 import { ImageError } from '../services/lib/images/image.ts'
 import { ConfigError } from '../services/lib/mesh/config.ts'
+import { NetworkError } from '../services/lib/runtime/network.ts'
+import { ProviderError } from '../services/lib/runtime/providers.ts'
 import { TextError } from '../services/lib/tokenizers/text.ts'
 import { CheckpointError } from '../services/lib/weights/tensor-entry.ts'
 import { exitCodes } from './codes.ts'
@@ -9,12 +11,11 @@ import { MemberFailed } from './start/supervisor.ts'
 
 /** The exit code of an error, and what a person is told: one sentence. Faults of ours come with their stack if `debug`. */
 export function describeError(error: unknown, debug: boolean): { code: number; message: string } {
-  if (error instanceof Error && error.name === 'AbortError')
-    return { code: exitCodes.interrupted, message: 'interrupted' }
   const message = error instanceof Error ? error.message : String(error)
-  if (error instanceof BundleError || error instanceof CheckpointError) return { code: exitCodes.bundle, message }
   if (error instanceof MemberFailed) return { code: error.exitCode, message }
-  const isInput = [InvalidInput, ImageError, InputFileError, TextError, ConfigError].some(
+  const isBundle = error instanceof BundleError || error instanceof CheckpointError
+  if (isBundle || (error instanceof NetworkError && error.unbuilt)) return { code: exitCodes.bundle, message }
+  const isInput = [NotInBundle, InvalidInput, ImageError, InputFileError, TextError, ProviderError, ConfigError].some(
     (kind) => error instanceof kind,
   )
   if (isInput) return { code: exitCodes.input, message }

@@ -1,10 +1,8 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
-import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
-import { openLocalServices } from '../services/generation/local-services.ts'
 import { pictureSettings } from '../services/generation/picture-settings.ts'
 import { createPipeline, featureBytes, type GenerationEvent } from '../services/generation/pipeline.ts'
 import {
@@ -17,11 +15,17 @@ import {
 import { readSubject } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
+import { defaultImageLimits } from '../services/lib/images/decode.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
-import { executionProviders } from '../services/lib/runtime/recipe.ts'
+import { requireProvider } from '../services/lib/runtime/providers.ts'
+import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
+import { checkLabel } from '../services/lib/tokenizers/text.ts'
+import { openBundleServices } from './bundle-services.ts'
 import { InputFileError } from './exit.ts'
-import { bytesOption, collect, numberOption, wholeOption } from './options.ts'
+import { interruptible, withPool } from './interrupt.ts'
+import { bytesOption, collect, numberOption, providerOption, wholeOption } from './options.ts'
+import { checkOutFolder, writeInto } from './out-folder.ts'
 import { createProgress, type Progress } from './progress.ts'
 
 interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePrompt'> {
@@ -33,12 +37,13 @@ interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePr
   readonly out: string
   readonly bundle: string
   readonly size?: number
-  readonly provider: (typeof executionProviders)[number]
+  readonly provider: ExecutionProvider
   readonly threads: number
   readonly memory: number
   readonly json?: boolean
   readonly quiet?: boolean
   readonly preview: boolean
+  readonly decodePreviews: number
 }
 
 /** Memory for weights if not said: most of a small machine, all of what a large one needs. */
@@ -88,7 +93,7 @@ export function addGenerate(program: Command): void {
     .addOption(new Option('--method <name>', 'MoMA, or what it is compared with').choices([...methods]))
     .option('--out <dir>', 'folder for the pictures', '.')
     .option('--bundle <name>', 'which networks (moma models list)', process.env.MOMA_BUNDLE ?? 'moma-sd15')
-    .addOption(new Option('--provider <name>', 'what computes').choices([...executionProviders]).default('cpu'))
+    .addOption(providerOption())
     .option('--threads <n>', 'threads of arithmetic', wholeOption(1, 256), availableParallelism())
     .option(
       '--memory <bytes>',
@@ -97,8 +102,14 @@ export function addGenerate(program: Command): void {
       Math.floor(totalmem() * defaultMemoryShare),
     )
     .option('--json', 'print one JSON line a picture instead of its path')
-    .option('--quiet', 'no progress')
+    .option('--quiet', 'no progress, only what is to be known of the request')
     .option('--no-preview', 'no picture in the terminal')
+    .option(
+      '--decode-previews <n>',
+      'every n steps, the picture in the terminal is decoded in full (0: never; it takes as long as a finished one)',
+      wholeOption(0, 1000),
+      0,
+    )
     .addHelpText('after', examples)
     .action(generate)
 }
@@ -109,34 +120,34 @@ Examples:
   $ moma generate --image dog.png --label dog --task retexture --prompt "a sculpture of a dog made of gold" --count 4
   $ moma generate --image car.png --label car --prompt "a car on the beach" --sampler unipc --steps 20 --seed 7
 
-Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted.`
+Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted
+(Ctrl-C), 143 told to end (SIGTERM).`
 
 async function generate(options: GenerateOptions): Promise<void> {
-  const { bundle, rehearsal, request, files } = await readEverything(options)
+  const { bundle, rehearsal, request, subject, folder } = await readEverything(options)
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
-  const interrupt = new AbortController()
-  const onInterrupt = () => interrupt.abort()
-  process.once('SIGINT', onInterrupt)
   const pool = createNetworkPool({
     provider: options.provider,
     threads: options.threads,
     memoryBytes: options.memory,
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
-  try {
-    const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
-    const subject = await readSubject({ ...files, label: options.label }, sizePx, null)
-    const services = await openLocalServices(bundle, pool)
+  const draw = async (signal: AbortSignal) => {
+    const services = await openBundleServices(bundle, pool)
     const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))
     for (const prompt of options.prompt) {
       const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
       const started = performance.now()
-      for await (const event of pipeline.generate(subject, complete, { signal: interrupt.signal })) {
-        show(progress, event)
+      const events = pipeline.generate(subject, complete, {
+        signal,
+        decodePreviewEverySteps: progress.showsPreviews ? options.decodePreviews : 0,
+      })
+      for await (const event of events) {
+        await show(progress, event)
         if (event.kind !== 'image') continue
-        const path = await writePicture(options, complete, event)
+        const path = await writePicture(folder, options, complete, event)
         progress.done()
         const line = {
           path,
@@ -148,74 +159,70 @@ async function generate(options: GenerateOptions): Promise<void> {
         process.stdout.write(`${options.json ? JSON.stringify(line) : path}\n`)
       }
     }
-  } catch (error) {
-    // What a network says when its thread is ended by Ctrl-C is no news.
-    interrupt.signal.throwIfAborted()
-    throw error
-  } finally {
-    progress.done()
-    process.off('SIGINT', onInterrupt)
-    await pool.dispose()
   }
+  await interruptible((signal) => withPool(pool, signal, () => draw(signal)), progress.done)
 }
 
 /** Everything that can be wrong with the request, before any network is opened. */
 async function readEverything(options: GenerateOptions) {
   const bundle = await openBundle(options.bundle)
   const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
+  await requireProvider(options.provider)
+  checkLabel(options.label)
   const { image, mask, label, prompt, negative, ...rest } = options
   const request: Omit<GenerationRequest, 'prompt'> = {
     ...rest,
     ...(negative === undefined ? {} : { negativePrompt: negative }),
   }
   for (const one of prompt) completeRequest({ ...request, prompt: one }, bundle.manifest.settings)
+  const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
+  const photo = await readInput('--image', image)
+  const maskFile = mask === undefined ? null : await readInput('--mask', mask)
   return {
     bundle,
     rehearsal,
     request,
-    files: { photo: await readInput('--image', image), mask: mask ? await readInput('--mask', mask) : null, label },
+    subject: await readSubject({ photo, mask: maskFile, label }, sizePx, null),
+    folder: await checkOutFolder(options.out),
   }
 }
 
 async function readInput(option: string, path: string): Promise<Uint8Array> {
+  const { maxBytes } = defaultImageLimits
   try {
-    return await readFile(path)
+    const chunks: Buffer[] = await createReadStream(path, { end: maxBytes }).toArray()
+    const bytes = Buffer.concat(chunks)
+    if (bytes.length <= maxBytes) return bytes
   } catch (error) {
     throw new InputFileError(`${option} ${path} can't be read: ${error instanceof Error ? error.message : error}`)
   }
+  throw new InputFileError(`${option} ${path} is too large, allowed are ${maxBytes} bytes`)
 }
 
-function show(progress: Progress, event: GenerationEvent): void {
+async function show(progress: Progress, event: GenerationEvent): Promise<void> {
   if (event.kind === 'stage') progress.update(`${event.stage.toLowerCase()} …`, null)
   if (event.kind === 'truncated')
     progress.note(`the prompt is longer than the text encoder reads; it does not see: "${event.text}"`)
   if (event.kind === 'step') {
     const first = event.previews[0]
-    if (first) progress.preview(first)
+    if (first) await progress.preview(first)
     progress.update(`step ${event.step} of ${event.steps}`, event.step / event.steps)
   }
 }
 
 type ImageEvent = Extract<GenerationEvent, { kind: 'image' }>
 
-/** Writes the picture under a temporary name first: nobody ever finds half of one. */
-async function writePicture(options: GenerateOptions, request: CompleteRequest, event: ImageEvent): Promise<string> {
-  const folder = resolve(options.out)
-  const path = join(folder, pictureName(options.label, request, event.seed))
+async function writePicture(
+  folder: string,
+  options: GenerateOptions,
+  request: CompleteRequest,
+  event: ImageEvent,
+): Promise<string> {
   const bytes = await encodeImage(event.image, 'png', {
     seed: BigInt(event.seed),
     settings: pictureSettings(options.bundle, options.label, request),
   })
-  const partial = `${path}.${process.pid}.part`
-  try {
-    await mkdir(folder, { recursive: true })
-    await writeFile(partial, bytes)
-    await rename(partial, path)
-  } catch (error) {
-    await rm(partial, { force: true })
-    throw new InputFileError(`--out ${options.out} can't be written: ${error instanceof Error ? error.message : error}`)
-  }
-  return path
+  return writeInto(folder, pictureName(options.label, request, event.seed), bytes)
 }
 
 /** `dog-a-dog-in-a-green-garden-7.png`. */

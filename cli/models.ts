@@ -2,22 +2,28 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { llavaUnused } from '../services/context/context-graph.ts'
-import { openLocalServices } from '../services/generation/local-services.ts'
 import { createPipeline, featureBytes } from '../services/generation/pipeline.ts'
 import { completeRequest } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
+import { unusedTensors } from '../services/generation/unused-tensors.ts'
 import { type Bundle, bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
 import { BundleError } from '../services/lib/bundles/errors.ts'
 import { hubFromEnvironment } from '../services/lib/bundles/hub.ts'
 import { prepareDecoder } from '../services/lib/bundles/prepare.ts'
 import { pullBundle } from '../services/lib/bundles/pull.ts'
 import { verifyBundle } from '../services/lib/bundles/verify.ts'
+import { verifyNetworks } from '../services/lib/bundles/verify-networks.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
 import { rehearsalPhoto } from '../services/lib/rehearsal/photo.ts'
 import { rehearseBundle } from '../services/lib/rehearsal/rehearse.ts'
 import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
+import { createNetworkPool } from '../services/lib/runtime/pool.ts'
+import { requireProvider } from '../services/lib/runtime/providers.ts'
+import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
+import { openBundleServices } from './bundle-services.ts'
 import { costTable } from './costs.ts'
-import { bytesOption, wholeOption } from './options.ts'
+import { interruptible, withPool } from './interrupt.ts'
+import { bytesOption, providerOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`
@@ -44,10 +50,10 @@ export function addModels(program: Command): void {
   models
     .command('prepare <bundle>')
     .description('writes the language model in 4 bits: a third of the memory, for machines with less than 32 GB')
-    .action((name: string) => withProgress(async (show) => prepare(name, show)))
+    .action((name: string) => withProgress(async (show, signal) => prepare(name, show, signal)))
   models
     .command('verify <bundle>')
-    .description('reads every file and compares it with its checksum')
+    .description('compares every file with its checksum, and the tensors in them with what the networks take')
     .action((name: string) => withProgress(async (show, signal) => verify(name, show, signal)))
   models
     .command('rehearse <bundle>')
@@ -58,6 +64,7 @@ export function addModels(program: Command): void {
     .option('--steps <n>', 'denoising steps', wholeOption(1, 999), 2)
     .option('--memory <bytes>', 'weights kept loaded at once', bytesOption, 6 * 2 ** 30)
     .option('--threads <n>', 'threads of arithmetic', wholeOption(1, 256), availableParallelism())
+    .addOption(providerOption())
     .action((name: string, options: RehearseOptions) =>
       withProgress((show, signal) => rehearse(name, options, show, signal)),
     )
@@ -65,29 +72,17 @@ export function addModels(program: Command): void {
 
 type Show = (label: string, share: number) => void
 
-/** Runs a long task with a progress line; Ctrl-C stops it in good order. */
+/** Runs a long task with a progress line, prints its result. */
 async function withProgress(task: (show: Show, signal: AbortSignal) => Promise<string>): Promise<void> {
   const progress = createProgress(process.stderr, { quiet: false, previews: false })
-  const interrupt = new AbortController()
-  const onInterrupt = () => interrupt.abort()
-  process.once('SIGINT', onInterrupt)
   let drawnAt = 0
   const show: Show = (label, share) => {
     if (share < 1 && performance.now() - drawnAt < redrawMs) return
     drawnAt = performance.now()
     progress.update(label, share)
   }
-  try {
-    const result = await task(show, interrupt.signal)
-    progress.done()
-    process.stdout.write(`${result}\n`)
-  } catch (error) {
-    interrupt.signal.throwIfAborted()
-    throw error
-  } finally {
-    progress.done()
-    process.off('SIGINT', onInterrupt)
-  }
+  const result = await interruptible((signal) => task(show, signal), progress.done)
+  process.stdout.write(`${result}\n`)
 }
 
 async function list({ json }: { json?: boolean }): Promise<void> {
@@ -117,11 +112,12 @@ async function pull(name: string, show: Show, signal: AbortSignal): Promise<stri
   return `${report.folder} (${report.files} files, ${gigabytes(report.totalBytes)}, ${gigabytes(report.transferredBytes)} fetched)`
 }
 
-async function prepare(name: string, show: Show): Promise<string> {
+async function prepare(name: string, show: Show, signal: AbortSignal): Promise<string> {
   const bundle = await openBundle(name)
-  const { path, sizeBytes } = await prepareDecoder(bundle, llavaUnused, (done, total) =>
-    show(`decoder in 4 bits, ${gigabytes(done)} of ${gigabytes(total)}`, done / total),
-  )
+  const { path, sizeBytes } = await prepareDecoder(bundle, llavaUnused, (done, total) => {
+    signal.throwIfAborted()
+    show(`decoder in 4 bits, ${gigabytes(done)} of ${gigabytes(total)}`, done / total)
+  })
   return `${path} (${gigabytes(sizeBytes)})`
 }
 
@@ -132,21 +128,36 @@ async function verify(name: string, show: Show, signal: AbortSignal): Promise<st
     onProgress: ({ file, bytes, totalBytes }) =>
       show(`${file}, ${gigabytes(bytes)} of ${gigabytes(totalBytes)}`, bytes / totalBytes),
   })
-  if (problems.length === 0) return `${bundle.folder} is whole.`
-  const details = problems.map(({ detail }) => detail).join('\n')
-  throw new BundleError(
-    'checksum',
-    `${details}\nRemove these files from ${bundle.folder}, then: moma models pull ${name}`,
-  )
+  if (problems.length > 0) {
+    const details = problems.map(({ detail }) => detail).join('\n')
+    throw new BundleError(
+      'checksum',
+      `${details}\nRemove these files from ${bundle.folder}, then: moma models pull ${name}`,
+    )
+  }
+  const misfits = await checkNetworks(bundle, show, signal)
+  if (misfits.length === 0) return `${bundle.folder} is whole, and its tensors are those that its networks take.`
+  throw new BundleError('manifest', misfits.join('\n'))
+}
+
+async function checkNetworks(bundle: Bundle, show: Show, signal: AbortSignal): Promise<string[]> {
+  const pool = createNetworkPool({ provider: 'cpu', threads: 1, memoryBytes: 0 })
+  return withPool(pool, signal, async () => {
+    const { networks } = await openBundleServices(bundle, pool)
+    const onNetwork = (network: string, done: number, count: number) => show(`tensors of ${network}`, done / count)
+    return verifyNetworks(bundle, networks, unusedTensors, { signal, onNetwork })
+  })
 }
 
 interface RehearseOptions {
   readonly steps: number
   readonly memory: number
   readonly threads: number
+  readonly provider: ExecutionProvider
 }
 
 async function rehearse(name: string, options: RehearseOptions, show: Show, signal: AbortSignal): Promise<string> {
+  await requireProvider(options.provider)
   const bundle = await openBundle(name)
   const layouts = join(bundlePlaces().manifests, name, 'layouts')
   const { folder, totalBytes } = await rehearseBundle(bundle, layouts, {
@@ -166,12 +177,17 @@ async function rehearse(name: string, options: RehearseOptions, show: Show, sign
 }
 
 /** One picture by the real pipeline, with the cost of every network. */
-async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOptions, show: Show, signal: AbortSignal) {
+async function drawOnce(
+  bundle: Bundle,
+  { steps, memory, threads, provider }: RehearseOptions,
+  show: Show,
+  signal: AbortSignal,
+) {
   const { settings } = bundle.manifest
-  const pool = createMeasuredPool({ provider: 'cpu', threads, memoryBytes: memory })
+  const pool = createMeasuredPool({ provider, threads, memoryBytes: memory })
   const started = performance.now()
-  try {
-    const services = await openLocalServices(bundle, pool)
+  return withPool(pool, signal, async () => {
+    const services = await openBundleServices(bundle, pool)
     const pipeline = createPipeline(services, settings, createContentCache(2 ** 28, featureBytes))
     const subject = await readSubject({ ...(await rehearsalPhoto()), label: 'toy' }, settings.sizePx, null)
     const request = completeRequest({ prompt: 'a toy in a green garden', steps }, settings)
@@ -180,7 +196,5 @@ async function drawOnce(bundle: Bundle, { steps, memory, threads }: RehearseOpti
       if (event.kind === 'step') show(`drawing: step ${event.step} of ${steps}`, event.step / steps)
     }
     return { costs: pool.costs, elapsedMs: performance.now() - started }
-  } finally {
-    await pool.dispose()
-  }
+  })
 }

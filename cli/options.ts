@@ -1,4 +1,5 @@
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
+import { executionProviders } from '../services/lib/runtime/recipe.ts'
 
 /** Readers of option values for commander; each throws commander's InvalidArgumentError with what is allowed. */
 
@@ -28,4 +29,11 @@ export function bytesOption(text: string): number {
 
 export function collect(value: string, earlier: string[] = []): string[] {
   return [...earlier, value]
+}
+
+export function providerOption(): Option {
+  return new Option('--provider <name>', 'what computes')
+    .choices([...executionProviders])
+    .default('cpu')
+    .env('MOMA_PROVIDER')
 }

@@ -1,14 +1,18 @@
 import type { RgbImage } from '../services/lib/images/image.ts'
+import { detectProtocol } from './preview/detect.ts'
+import { cellsOf, type DrawnPreview } from './preview/protocol.ts'
 
 /** Shows how far something is, on stderr: a line that is rewritten on a terminal, a line now and then elsewhere. */
 export interface Progress {
   /** `share` from 0 to 1, or null where nobody can say. */
   update(label: string, share: number | null): void
-  /** A small picture above the line, in terminals with 24-bit colour. */
-  preview(image: RgbImage): void
-  /** A line that stays. */
+  /** A small picture above the line, where the terminal can show one; drawn by the next update. */
+  preview(image: RgbImage): Promise<void>
+  /** Whether anybody sees the previews. */
+  readonly showsPreviews: boolean
+  /** A line that stays, also where progress is not wanted. */
   note(text: string): void
-  /** Takes the line away. */
+  /** Takes line and picture away. */
   done(): void
 }
 
@@ -18,25 +22,32 @@ const quietMs = 5000
 export function createProgress(
   stream: NodeJS.WriteStream,
   options: { readonly quiet: boolean; readonly previews: boolean },
+  env: NodeJS.ProcessEnv = process.env,
 ): Progress {
-  if (options.quiet) return { update() {}, preview() {}, note() {}, done() {} }
+  if (options.quiet) {
+    const note = (text: string) => void stream.write(`${text}\n`)
+    return { update() {}, async preview() {}, showsPreviews: false, note, done() {} }
+  }
   const terminal = stream.isTTY === true
-  const colours = options.previews && terminal && /truecolor|24bit/i.test(process.env.COLORTERM ?? '')
+  const protocol = options.previews ? detectProtocol(env, terminal) : null
   const clock = createClock()
-  let drawnLines = 0
-  let picture: string[] = []
+  let picture: DrawnPreview | null = null
+  /** What stands on the screen: a line, and the picture above it. */
+  let drawn: { readonly picture: DrawnPreview | null } | null = null
   let lastLabel = ''
   let lastLineAt = 0
 
+  const toTop = () => (drawn ? `\x1b[${(drawn.picture?.rows ?? 0) + 1}F\x1b[0J` : '')
   const clear = () => {
-    if (drawnLines > 0) stream.write(`\x1b[${drawnLines}F\x1b[0J`)
-    drawnLines = 0
+    if (drawn) stream.write(`${toTop()}${drawn.picture ? protocol?.erase : ''}`)
+    drawn = null
   }
   const draw = (line: string) => {
-    clear()
-    const columns = stream.columns || 80
-    for (const row of [...picture, line.slice(0, columns - 1)]) stream.write(`${row}\n`)
-    drawnLines = picture.length + 1
+    const text = `${line.slice(0, (stream.columns || 80) - 1)}\n`
+    // A picture that is there stays: only the line is written again.
+    if (drawn?.picture === picture) stream.write(`\x1b[1F\x1b[0J${text}`)
+    else stream.write(`${toTop()}${picture?.bytes ?? ''}${text}`)
+    drawn = { picture }
   }
 
   return {
@@ -52,16 +63,18 @@ export function createProgress(
         lastLineAt = performance.now()
       }
     },
-    preview(image) {
-      if (colours) picture = halfBlocks(image, Math.min(32, (stream.columns || 80) - 2))
+    async preview(image) {
+      const cells = cellsOf(image, { columns: stream.columns || 80, rows: stream.rows || 24 })
+      if (protocol && cells) picture = await protocol.draw(image, cells)
     },
+    showsPreviews: protocol !== null,
     note(text) {
       clear()
       stream.write(`${text}\n`)
     },
     done() {
       clear()
-      picture = []
+      picture = null
     },
   }
 }
@@ -82,20 +95,4 @@ function createClock(): (label: string, share: number | null) => string {
     if (seconds < 1) return ''
     return seconds < 90 ? `, ${Math.round(seconds)} s left` : `, ${Math.round(seconds / 60)} min left`
   }
-}
-
-/** A picture in text: two pixels a character, the upper half block before its background. */
-function halfBlocks({ widthPx, heightPx, pixels }: RgbImage, columns: number): string[] {
-  const rows = Math.round((columns * heightPx) / widthPx / 2)
-  const colour = (x: number, y: number) => {
-    const place = (Math.floor((y * heightPx) / (2 * rows)) * widthPx + Math.floor((x * widthPx) / columns)) * 3
-    return `${pixels[place]};${pixels[place + 1]};${pixels[place + 2]}`
-  }
-  return Array.from({ length: rows }, (_, row) => {
-    const cells = Array.from(
-      { length: columns },
-      (_, x) => `\x1b[38;2;${colour(x, 2 * row)};48;2;${colour(x, 2 * row + 1)}m▀`,
-    )
-    return `${cells.join('')}\x1b[0m`
-  })
 }

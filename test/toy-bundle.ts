@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,14 +16,15 @@ export interface ToyBundle extends Disposable {
   readonly folder: string
 }
 
-/** The committed `moma-toy` in a folder of its own, which a test may change. */
+/** The committed `moma-toy` under a name and in a folder of its own, which a test may change. */
 export function createToyBundle(): ToyBundle {
-  const models = mkdtempSync(join(tmpdir(), 'moma-toy-'))
-  const name = 'moma-toy'
+  const models = mkdtempSync(join(tmpdir(), 'moma-test-'))
+  const name = 'moma-test'
   const folder = join(models, name)
-  mkdirSync(folder)
-  symlinkSync(data, join(folder, 'networks'))
-  copyFileSync(join(committed, 'manifest.json'), join(folder, 'manifest.json'))
+  mkdirSync(join(folder, 'networks'), { recursive: true })
+  for (const entry of readdirSync(data)) symlinkSync(join(data, entry), join(folder, 'networks', entry))
+  const manifest = JSON.parse(readFileSync(join(committed, 'manifest.json'), 'utf8'))
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, name }, null, 2))
   return {
     name,
     models,

@@ -1,4 +1,4 @@
-import { constants } from 'node:os'
+import { endBy } from '../interrupt.ts'
 
 /** How a process is told to end: once in good order, a second time at once. */
 export interface Ending {
@@ -16,7 +16,7 @@ export function listenForEnd(): Ending {
   const onSignal = (signal: 'SIGINT' | 'SIGTERM') => {
     signals++
     asked.resolve()
-    if (signals > 1) process.exit(128 + constants.signals[signal])
+    if (signals > 1) endBy(signal)
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)

@@ -74,7 +74,10 @@ async function generate(request: Partial<GenerationRequest>, options = {}): Prom
 }
 
 const imagesOf = (events: GenerationEvent[]) => events.filter((event) => event.kind === 'image')
+const sideOf = ({ widthPx }: { widthPx: number }) => widthPx
 const stepsOf = (events: GenerationEvent[]) => events.filter((event) => event.kind === 'step')
+const statesOf = (events: GenerationEvent[]) =>
+  events.filter((event) => event.kind === 'checkpoint').map(({ state }) => state)
 
 test('from photo, mask and sentence to the picture that the reference draws, in fifty steps', async () => {
   const events = await generate({ steps: 50 })
@@ -132,6 +135,36 @@ test('a run goes on from a step to the same picture', async () => {
   expect(stepsOf(resumed).map(({ step }) => step)).toEqual([3, 4])
   expect(Buffer.from(imagesOf(resumed)[0]!.image.pixels).equals(Buffer.from(imagesOf(whole)[0]!.image.pixels))).toBe(
     true,
+  )
+})
+
+test('previews are decoded every n steps, which changes neither picture nor states, resumed or not', async () => {
+  const plain = await generate({ steps: 5, count: 2 }, { checkpointEverySteps: 1 })
+  const decoding = await generate({ steps: 5, count: 2 }, { checkpointEverySteps: 1, decodePreviewEverySteps: 2 })
+  const resume = structuredClone(statesOf(decoding)[2]!)
+  const resumed = await generate({ steps: 5, count: 2 }, { decodePreviewEverySteps: 1, resume })
+  expect(stepsOf(plain).map(({ previewKind }) => previewKind)).toEqual(Array(5).fill('latents'))
+  expect(stepsOf(decoding).map(({ previewKind, previews }) => [previewKind, ...previews.map(sideOf)])).toEqual([
+    ['latents', 16, 16],
+    ['decoded', 128, 128],
+    ['latents', 16, 16],
+    ['decoded', 128, 128],
+    ['latents', 16, 16],
+  ])
+  expect(stepsOf(resumed).map(({ step, previewKind }) => [step, previewKind])).toEqual([
+    [4, 'decoded'],
+    [5, 'latents'],
+  ])
+  expect(statesOf(decoding)).toEqual(statesOf(plain))
+  for (const events of [decoding, resumed]) expect(imagesOf(events)).toEqual(imagesOf(plain))
+  // Each image has a preview of its own.
+  const [one, other] = stepsOf(decoding)[1]!.previews
+  expect(one!.pixels).not.toEqual(other!.pixels)
+})
+
+test.each([-1, 1.5, Number.NaN])('decoded previews every %d steps are refused', async (decodePreviewEverySteps) => {
+  await expect(generate({ steps: 1 }, { decodePreviewEverySteps })).rejects.toThrow(
+    `decodePreviewEverySteps is ${decodePreviewEverySteps}, allowed is a whole number from 0 to 1000`,
   )
 })
 

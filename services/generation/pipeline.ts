@@ -5,7 +5,7 @@ import { type ContentCache, contentHash } from '../lib/content-cache.ts'
 import type { FloatTensor } from '../lib/runtime/tensor.ts'
 import type { Vision } from '../vision/vision.ts'
 import { abortable } from './abortable.ts'
-import type { CompleteRequest } from './request.ts'
+import { type CompleteRequest, checkWhole } from './request.ts'
 import type { Subject } from './subject.ts'
 
 /** The services that a generation is walked through: in this process, or clients of theirs. */
@@ -55,6 +55,7 @@ export function createPipeline(
   return {
     async *generate(subject, request, options = {}) {
       const { signal, resume } = options
+      checkWhole('decodePreviewEverySteps', options.decodePreviewEverySteps ?? 0, 0, 1000)
       yield { kind: 'stage', stage: 'VISION' }
       signal?.throwIfAborted()
       const seen = await abortable(look(subject, request.method), signal)

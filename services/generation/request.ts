@@ -1,7 +1,7 @@
 import { isSamplerName, type SamplerName, samplerNames } from '../denoise/samplers/sampler.ts'
 import type { Settings } from '../lib/bundles/manifest.ts'
 import { strengthRange } from '../lib/bundles/manifest.ts'
-import { checkPrompt } from '../lib/tokenizers/text.ts'
+import { checkPrompt, checkText, maxPromptCharacters } from '../lib/tokenizers/text.ts'
 
 /** A new place for the subject, or a new material. */
 export type Task = 'recontextualize' | 'retexture'
@@ -52,7 +52,8 @@ export function completeRequest(request: GenerationRequest, settings: Settings):
   const sampler = request.sampler ?? 'ddim'
   if (!isSamplerName(sampler)) throw new InvalidInput('sampler', sampler, samplerNames.join(', '))
   checkPrompt(request.prompt)
-  checkPrompt(request.negativePrompt ?? '')
+  if (request.prompt.trim() === '') throw new InvalidInput('prompt', request.prompt, 'a sentence of what to show')
+  checkText('negativePrompt', request.negativePrompt ?? '', maxPromptCharacters)
   return {
     prompt: request.prompt,
     negativePrompt: request.negativePrompt ?? '',
@@ -60,10 +61,10 @@ export function completeRequest(request: GenerationRequest, settings: Settings):
     method: oneOf('method', request.method ?? 'moma', methods),
     strength: inRange('strength', request.strength ?? settings.strength[task], strengthRange.min, strengthRange.max),
     guidance: inRange('guidance', request.guidance ?? settings.guidance, 1, 30),
-    steps: whole('steps', request.steps ?? settings.steps, 1, sampler === 'ddim' ? 999 : 998),
+    steps: checkWhole('steps', request.steps ?? settings.steps, 1, sampler === 'ddim' ? 999 : 998),
     sampler,
-    seed: whole('seed', request.seed ?? 0, 0, largestSeed),
-    count: whole('count', request.count ?? 1, 1, 8),
+    seed: checkWhole('seed', request.seed ?? 0, 0, largestSeed),
+    count: checkWhole('count', request.count ?? 1, 1, 8),
   }
 }
 
@@ -84,7 +85,8 @@ function inRange(field: string, value: number, min: number, max: number): number
   throw new InvalidInput(field, value, `a number from ${min} to ${max}`)
 }
 
-function whole(field: string, value: number, min: number, max: number): number {
+/** Throws InvalidInput. */
+export function checkWhole(field: string, value: number, min: number, max: number): number {
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value
   throw new InvalidInput(field, value, `a whole number from ${min} to ${max}`)
 }

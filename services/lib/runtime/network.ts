@@ -14,7 +14,10 @@ export interface Network {
   load(): Promise<void>
   /** Runs are done one after another. Throws a NetworkError that names network and cause. */
   run(feeds: Readonly<Record<string, HostTensor>>): Promise<Readonly<Record<string, HostTensor>>>
-  /** Ends the thread and frees everything, also while it runs; runs under way fail. May be called again. */
+  /**
+   * Ends the thread and frees everything. Runs under way fail at once; the promise settles when what the runtime had
+   * begun for them has come to its end too, since nothing stops that. May be called again.
+   */
   dispose(): Promise<void>
 }
 
@@ -24,11 +27,14 @@ export class NetworkError extends Error {
   readonly network: string
   /** Whether its thread has ended: another one may do what this one did not. */
   readonly lost: boolean
+  /** Whether its graph could not be built, which is the weights' or the config's fault. */
+  readonly unbuilt: boolean
 
-  constructor(network: string, reason: string, lost = false) {
+  constructor(network: string, reason: string, { lost = false, unbuilt = false } = {}) {
     super(`${network}: ${reason}`)
     this.network = network
     this.lost = lost
+    this.unbuilt = unbuilt
   }
 }
 
@@ -59,6 +65,12 @@ export async function openNetwork(recipe: Recipe, execution: ExecutionOptions): 
   }
 }
 
+interface Waiting {
+  readonly kind: Order['kind']
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (error: Error) => void
+}
+
 type Question = Order extends infer O ? (O extends { id: number } ? Omit<O, 'id'> : never) : never
 
 function startThread(recipe: Recipe, execution: ExecutionOptions) {
@@ -66,13 +78,13 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
     workerData: { recipe, execution } satisfies WorkerData,
     name: recipe.name,
   })
-  const waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>()
+  const waiting = new Map<number, Waiting>()
   let nextId = 0
   let ended: NetworkError | undefined
   let ending: Promise<void> | undefined
 
   const endAll = (reason: string) => {
-    ended ??= new NetworkError(recipe.name, reason, true)
+    ended ??= new NetworkError(recipe.name, reason, { lost: true })
     for (const { reject } of waiting.values()) reject(ended)
     waiting.clear()
     worker.unref()
@@ -85,8 +97,9 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
     const asked = waiting.get(answer.id)
     waiting.delete(answer.id)
     // A thread that nobody waits for must not keep the process alive.
-    if (waiting.size === 0) worker.unref()
-    if (answer.kind === 'failed') asked?.reject(new NetworkError(recipe.name, answer.message))
+    if (waiting.size === 0 && !ending) worker.unref()
+    if (answer.kind === 'failed')
+      asked?.reject(new NetworkError(recipe.name, answer.message, { unbuilt: asked.kind === 'emit' }))
     else asked?.resolve(answer)
   })
   worker.unref()
@@ -95,13 +108,21 @@ function startThread(recipe: Recipe, execution: ExecutionOptions) {
     new Promise((resolve, reject) => {
       if (ended) return reject(ended)
       const id = nextId++
-      waiting.set(id, { resolve, reject })
+      waiting.set(id, { kind: question.kind, resolve, reject })
       worker.ref()
       worker.postMessage({ ...question, id } as Order)
     })
 
   const end = (): Promise<void> => {
     ending ??= (async () => {
+      const inRuntime = [...waiting.values()].some(({ kind }) => kind === 'load' || kind === 'run')
+      if (inRuntime) {
+        // To terminate a thread that is inside onnxruntime aborts the whole process once that returns: it leaves by itself.
+        endAll('was disposed')
+        worker.ref()
+        worker.postMessage({ kind: 'close', id: nextId++ } satisfies Order)
+        return exited
+      }
       if (waiting.size === 0 && !ended) await closeInOrder()
       endAll('was disposed')
       await worker.terminate()

@@ -11,7 +11,7 @@ export interface NetworkPool {
   readonly loaded: readonly string[]
   /** Told of every network that is lost: its thread ended by itself. The next use opens it anew. Returns what ends the telling. */
   onLost(listener: (recipe: Recipe) => void): () => void
-  /** Ends all networks, also those in use. May be called again. */
+  /** Ends all networks, also those in use or being loaded, whose users hear of it at once. May be called again. */
   dispose(): Promise<void>
 }
 
@@ -27,6 +27,8 @@ export interface PoolOptions extends ExecutionOptions {
 
 interface Entry {
   readonly network: Promise<Network>
+  /** As soon as its graph is emitted, before its weights are read. */
+  opened: Network | null
   name: string
   bytes: number
   users: number
@@ -61,15 +63,24 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
     for (const listener of lostListeners) listener(recipe)
   }
 
+  const refuseDisposed = ({ name }: Recipe) => {
+    if (disposed) throw new Error(`${name}: the networks were disposed`)
+  }
+
   const load = async (entry: Entry, recipe: Recipe): Promise<Network> => {
     const started = performance.now()
+    refuseDisposed(recipe)
     const network = await openNetwork(recipe, { provider: options.provider, threads: options.threads })
+    entry.opened = network
     try {
+      refuseDisposed(recipe)
       await makeRoom(network.weightBytes)
       entry.bytes = network.weightBytes
       await network.load()
     } catch (error) {
-      await network.dispose()
+      const gone = network.dispose()
+      // The next network may need the memory; after the pool's end there is none, and users are not kept waiting.
+      if (!disposed) await gone
       throw error
     }
     options.onLoad?.({ name: recipe.name, weightBytes: network.weightBytes, elapsedMs: performance.now() - started })
@@ -82,7 +93,7 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
     const known = entries.get(key)
     if (known) return known
     const start = Promise.withResolvers<Network>()
-    const entry: Entry = { network: start.promise, name: recipe.name, bytes: 0, users: 0, lastUse: 0 }
+    const entry: Entry = { network: start.promise, opened: null, name: recipe.name, bytes: 0, users: 0, lastUse: 0 }
     entries.set(key, entry)
     loading = loading
       .then(() => load(entry, recipe))
@@ -95,7 +106,7 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
 
   return {
     async with(recipe, use) {
-      if (disposed) throw new Error(`${recipe.name}: the networks were disposed`)
+      refuseDisposed(recipe)
       const entry = entryOf(recipe)
       entry.users++
       entry.lastUse = ++clock
@@ -120,12 +131,12 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
       const all = [...entries.values()]
       entries.clear()
       await Promise.all(
-        all.map(({ network }) =>
-          network.then(
-            (one) => one.dispose(),
-            () => undefined,
-          ),
-        ),
+        all.map(async (entry) => {
+          await entry.opened?.dispose()
+          // One that was just being emitted is opened by now, or never will be.
+          await entry.network.catch(() => undefined)
+          await entry.opened?.dispose()
+        }),
       )
     },
   }

@@ -18,9 +18,15 @@ export function recipeKey(recipe: Recipe): string {
 }
 
 export interface ExecutionOptions {
-  readonly provider: 'cpu' | 'cuda' | 'webgpu'
+  readonly provider: ExecutionProvider
   /** Threads of one network's arithmetic, 1 … 256. */
   readonly threads: number
 }
 
+/** `cuda` takes the first device that CUDA_VISIBLE_DEVICES shows; whatever a provider has no kernel for, the CPU computes. */
 export const executionProviders = ['cpu', 'cuda', 'webgpu'] as const
+export type ExecutionProvider = (typeof executionProviders)[number]
+
+export function isExecutionProvider(name: unknown): name is ExecutionProvider {
+  return executionProviders.some((provider) => provider === name)
+}

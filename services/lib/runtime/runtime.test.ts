@@ -76,6 +76,18 @@ test('the main thread stays free while a network computes', async () => {
   }
 })
 
+test('a network that is disposed while it computes fails its run at once and ends in good order', async () => {
+  const network = await openNetwork({ name: 'slow', module, builder: 'slow', args: [512, 60] }, execution)
+  await network.load()
+  const order: string[] = []
+  const run = network.run({ x: floatTensor([512, 512]) }).catch((error: Error) => order.push(error.message))
+  // Long enough for the thread to be inside the runtime, where an end by force would take the process along.
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  const disposed = network.dispose().then(() => order.push('disposed'))
+  await Promise.all([run, disposed, network.ended])
+  expect(order).toEqual(['slow: was disposed', 'disposed'])
+})
+
 describe('the pool', () => {
   const poolOf = (memoryBytes: number) => {
     const loads: string[] = []
@@ -105,6 +117,18 @@ describe('the pool', () => {
     } finally {
       await pool.dispose()
     }
+  })
+
+  test('tells users of networks that it disposes of, those still being loaded too', async () => {
+    const { pool } = poolOf(1e6)
+    const slow: Recipe = { name: 'slow', module, builder: 'slow', args: [512, 60] }
+    const loading = pool.with(slow, (network) => network.run({ x: floatTensor([512, 512]) }))
+    const waiting = runIn(pool, 1)
+    const disposed = pool.dispose()
+    await expect(loading).rejects.toThrow(/^slow: (was disposed|the networks were disposed)$/)
+    await expect(waiting).rejects.toThrow('scaled by 1: the networks were disposed')
+    await disposed
+    expect(pool.loaded).toEqual([])
   })
 
   test('a failed load is not kept, and a disposed pool opens nothing', async () => {

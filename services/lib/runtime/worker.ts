@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { Graph } from '../graph/build.ts'
 import { weightBytes } from '../graph/folding.ts'
+import { graphBuilder } from './graph-builder.ts'
 import type { Answer, Order, WorkerData } from './protocol.ts'
 import { sessionOptions, weightsRoot } from './session.ts'
 import type { HostTensor } from './tensor.ts'
@@ -30,7 +31,7 @@ port.on('message', async (order: Order) => {
 async function carryOut(order: Order) {
   switch (order.kind) {
     case 'emit':
-      graph = await emit()
+      graph = (await graphBuilder(recipe))()
       return { kind: 'emitted', weightBytes: weightBytes(graph) } as const
     case 'load':
       session = await load(graph!)
@@ -41,13 +42,6 @@ async function carryOut(order: Order) {
       await session?.release()
       return { kind: 'done' } as const
   }
-}
-
-async function emit(): Promise<Graph> {
-  const module: Record<string, unknown> = await import(recipe.module)
-  const builder = module[recipe.builder]
-  if (typeof builder !== 'function') throw new TypeError(`${recipe.module} exports no function ${recipe.builder}`)
-  return builder(...recipe.args)
 }
 
 async function load(emitted: Graph): Promise<InferenceSession> {

@@ -14,7 +14,26 @@ export interface WeightFiles {
 /** Opens the files as one checkpoint, at the network's place in it. Throws a CheckpointError for whatever is wrong. */
 export function openWeights({ files, prefix, compute }: WeightFiles): Weights {
   const root = new Weights(joinCheckpoints(files.map(openCheckpoint)), compute)
+  observer?.(root, files)
   return prefix === '' ? root : root.at(prefix)
+}
+
+/** Told of the root scope of what was opened, and of the files as they were named. */
+type OpenObserver = (root: Weights, files: readonly string[]) => void
+
+let observer: OpenObserver | null = null
+
+/**
+ * Runs `build`, which opens its weights itself, and tells `onOpen` of them: whoever checks a network sees what its
+ * definition takes, and the definition knows nothing of it. Throws what `build` does.
+ */
+export function observingWeights<T>(onOpen: OpenObserver, build: () => T): T {
+  observer = onOpen
+  try {
+    return build()
+  } finally {
+    observer = null
+  }
 }
 
 /** Shards as one checkpoint. Throws a CheckpointError when a tensor stands in two of them. */

@@ -71,6 +71,11 @@ export class Weights {
     })
   }
 
+  /** All tensors of the checkpoint, and those of them that were taken, also from outside this scope. */
+  get account(): { readonly all: Checkpoint; readonly taken: ReadonlySet<string> } {
+    return { all: this.#checkpoint, taken: this.#claimed }
+  }
+
   /** Names below this scope that nobody has taken, sorted. */
   unclaimed(): string[] {
     const prefix = this.path === '' ? '' : `${this.path}.`

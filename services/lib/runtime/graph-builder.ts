@@ -1,0 +1,10 @@
+import type { Graph } from '../graph/build.ts'
+import type { Recipe } from './recipe.ts'
+
+/** What builds a recipe's graph. Throws a TypeError where its module has no such function. */
+export async function graphBuilder({ module, builder, args }: Recipe): Promise<() => Graph> {
+  const exported: Record<string, unknown> = await import(module)
+  const build = exported[builder]
+  if (typeof build !== 'function') throw new TypeError(`${module} exports no function ${builder}`)
+  return () => build(...args)
+}
