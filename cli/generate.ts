@@ -14,7 +14,7 @@ import {
   type GenerationRequest,
   methods,
 } from '../services/generation/request.ts'
-import { readSubject } from '../services/generation/subject.ts'
+import { readSubject, segmentationOf } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
@@ -51,7 +51,8 @@ export function addGenerate(program: Command): void {
     .requiredOption('--image <file>', 'photo of the thing')
     .option(
       '--mask <file>',
-      'picture of the same shape, white where the thing is (a transparent background says it too)',
+      'picture of the same shape, white where the thing is (a transparent background says it too; ' +
+        'without either the bundle finds the thing itself, where it can)',
     )
     .requiredOption('--label <noun>', 'what the thing is, such as "dog"')
     .requiredOption(
@@ -126,8 +127,12 @@ async function generate(options: GenerateOptions): Promise<void> {
   })
   try {
     const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
-    const subject = await readSubject({ ...files, label: options.label }, sizePx, null)
     const services = await openLocalServices(bundle, pool)
+    const subject = await readSubject(
+      { ...files, label: options.label },
+      sizePx,
+      segmentationOf(bundle, services.vision, interrupt.signal),
+    )
     const pipeline = createPipeline(
       services,
       bundle.manifest.settings,

@@ -36,21 +36,9 @@ function moma(...args: string[]) {
 }
 
 const out = join(folder, 'out')
-const generate = (...args: string[]) =>
-  moma(
-    'generate',
-    '--image',
-    photo,
-    '--mask',
-    mask,
-    '--label',
-    'toy',
-    '--prompt',
-    'a toy on a beach',
-    '--out',
-    out,
-    ...args,
-  )
+const generate = (...args: string[]) => draw('--mask', mask, ...args)
+const draw = (...args: string[]) =>
+  moma('generate', '--image', photo, '--label', 'toy', '--prompt', 'a toy on a beach', '--out', out, ...args)
 
 test('generate writes pictures with their settings inside and prints their paths last', async () => {
   const { status, stdout } = generate('--count', '2', '--seed', '5', '--steps', '2')
@@ -66,6 +54,13 @@ test('generate writes pictures with their settings inside and prints their paths
   expect(metadata).toContain('trainedAlgorithmicMedia')
   expect(metadata).toContain('a toy on a beach')
   expect(readdirSync(out).filter((name) => name.endsWith('.part'))).toEqual([])
+}, 30_000)
+
+test('generate finds the thing itself where nobody has marked it', () => {
+  const { status, stdout, stderr } = draw('--steps', '1', '--seed', '9')
+  expect(stderr).toContain('segmentation')
+  expect(status).toBe(0)
+  expect(stdout).toContain('toy-a-toy-on-a-beach-9.png')
 }, 30_000)
 
 test.each([

@@ -75,6 +75,12 @@ function manifest(name: string) {
       clipText: network('clip-text', 'model.safetensors'),
       unet: network('unet', 'diffusion_pytorch_model.safetensors'),
       vae: network('vae', 'diffusion_pytorch_model.safetensors'),
+      segmentation: network('segmentation', 'diffusion_pytorch_model.safetensors'),
+    },
+    metrics: {
+      dino: network('vit', 'model.safetensors'),
+      clipVision: network('clip-vision', 'pytorch_model.bin'),
+      clipText: network('clip-text-projection', 'model.safetensors'),
     },
     tokenizers: { clip: { folder: 'tokenizers/clip' }, llama: { folder: 'tokenizers/llama' } },
     licences: {

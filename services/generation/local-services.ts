@@ -6,16 +6,12 @@ import { createDenoiser } from '../denoise/denoiser.ts'
 import * as denoise from '../denoise/networks.ts'
 import { readUNetConfig } from '../denoise/unet.ts'
 import { readVaeConfig } from '../denoise/vae.ts'
-import { type Bundle, networkFiles } from '../lib/bundles/bundles.ts'
-import type { NetworkName } from '../lib/bundles/manifest.ts'
-import { publishedConfig } from '../lib/nn/published-config.ts'
+import type { Bundle } from '../lib/bundles/bundles.ts'
+import { embeddingChannels, featureChannels, networkPlace, weightFiles } from '../lib/bundles/weight-files.ts'
 import type { NetworkPool } from '../lib/runtime/pool.ts'
 import { openClipTokenizer } from '../lib/tokenizers/clip.ts'
 import { openLlamaTokenizer } from '../lib/tokenizers/llama.ts'
-import type { WeightFiles } from '../lib/weights/open-weights.ts'
-import { readClipVisionConfig } from '../vision/clip-vision.ts'
-import * as vision from '../vision/networks.ts'
-import { createVision } from '../vision/vision.ts'
+import { openVision } from '../vision/open.ts'
 import type { Services } from './pipeline.ts'
 
 export interface LocalServices extends Services {
@@ -28,51 +24,31 @@ export interface LocalServices extends Services {
  */
 export async function openLocalServices(bundle: Bundle, pool: NetworkPool): Promise<LocalServices> {
   const { networks, tokenizers, settings } = bundle.manifest
-  const at = (name: NetworkName) => `bundle ${bundle.manifest.name}, network ${name}`
-  const files = async (name: NetworkName, prefix = ''): Promise<WeightFiles> => {
-    const network = networks[name]
-    const parts = [network?.prefix ?? '', prefix].filter((part) => part !== '')
-    return { files: await networkFiles(bundle, name), prefix: parts.join('.'), compute: computeOf(network?.compute) }
-  }
+  const at = (name: keyof typeof networks) => networkPlace(bundle, name)
+  const files = (name: keyof typeof networks, prefix?: string) => weightFiles(bundle, name, prefix)
 
-  const clipVision = readClipVisionConfig(networks.clipVision.config, at('clipVision'))
   const unetConfig = readUNetConfig(networks.unet.config, at('unet'))
   const vaeConfig = readVaeConfig(networks.vae.config, at('vae'))
-  const embeddingChannels = publishedConfig(networks.imageProjection.config, at('imageProjection')).size(
-    'clip_embeddings_dim',
-  )
+  const channels = embeddingChannels(bundle)
   const [unet, adapters, vae] = await Promise.all([files('unet'), files('adapters'), files('vae')])
 
-  const embeddingTower = networks.vitH && {
-    recipe: vision.imageEmbeddingRecipe(
-      await files('vitH'),
-      readClipVisionConfig(networks.vitH.config, at('vitH')),
-      embeddingChannels,
-    ),
-    imageSizePx: readClipVisionConfig(networks.vitH.config, at('vitH')).imageSize,
-  }
+  const { vision } = await openVision(bundle, pool)
   const contextConfig = {
     ...readLlamaConfig(networks.decoder.config, at('decoder')),
-    featureChannels: clipVision.width,
+    featureChannels: featureChannels(bundle),
     mapping: networks.mapping.kind,
-    embeddingChannels,
+    embeddingChannels: channels,
   }
   const ipAdapter = networks.ipAdapter && {
     projection: await files('ipAdapter', 'image_proj'),
     attentions: await files('ipAdapter', 'ip_adapter'),
-    embeddingChannels,
+    embeddingChannels: channels,
   }
-  const moma = { projection: await files('imageProjection'), attentions: adapters, embeddingChannels }
+  const moma = { projection: await files('imageProjection'), attentions: adapters, embeddingChannels: channels }
 
   return {
     latentChannels: unetConfig.latentChannels,
-    vision: createVision(pool, {
-      patchFeatures: {
-        recipe: vision.patchFeaturesRecipe(await files('clipVision'), clipVision),
-        imageSizePx: clipVision.imageSize,
-      },
-      imageEmbedding: embeddingTower ?? null,
-    }),
+    vision,
     context: createContext(
       pool,
       contextRecipe(await files('decoder'), await files('mapping'), contextConfig),
@@ -100,9 +76,4 @@ export async function openLocalServices(bundle: Bundle, pool: NetworkPool): Prom
       await openClipTokenizer(`${bundle.folder}/${tokenizers.clip.folder}`),
     ),
   }
-}
-
-function computeOf(compute: 'float32' | 'float16' | 'bfloat16' | undefined): 'float32' | 'float16' {
-  if (compute === 'bfloat16') throw new RangeError('compute is bfloat16, allowed is float32 or float16')
-  return compute ?? 'float32'
 }

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { BundleError, systemCode } from './errors.ts'
 import { type Lock, readLock } from './lock.ts'
-import { type Manifest, manifestName, type NetworkName, readManifest, sourcesDigest } from './manifest.ts'
+import { type Manifest, manifestName, type NetworkName, networkOf, readManifest, sourcesDigest } from './manifest.ts'
 import { folderOf, matches, nameOf } from './paths.ts'
 import { isRehearsal } from './rehearsal-mark.ts'
 
@@ -109,7 +109,7 @@ export async function firstMatches(folder: string, patterns: readonly string[]):
 
 /** Absolute paths of a network's weights. Throws `BundleError` where the bundle has no such network or its files are missing. */
 export async function networkFiles(bundle: Bundle, name: NetworkName): Promise<string[]> {
-  const network = bundle.manifest.networks[name]
+  const network = networkOf(bundle.manifest, name)
   if (network === undefined) {
     const known = Object.keys(bundle.manifest.networks).join(', ')
     throw new BundleError('manifest', `The bundle ${bundle.manifest.name} has no network ${name}; it has ${known}.`)

@@ -50,6 +50,9 @@ test.each([
   ],
   ['networks.mapping.kind', undefined, 'networks.mapping.kind is missing; allowed: "linear", "gated".'],
   ['networks.vae', undefined, 'networks.vae is missing; allowed: an object'],
+  ['metrics', { dino: 1 }, 'metrics.dino is 1; allowed: an object'],
+  ['metrics', { resizePx: 8 }, 'metrics.resizePx is 8; allowed: no such field here, only dino, clipVision, clipText'],
+  ['prompts', '../prompts.json', 'prompts is "../prompts.json"; allowed: a relative path'],
   ['tokenizers.clip.folder', '/etc', 'tokenizers.clip.folder is "/etc"; allowed: a relative path'],
   [
     'licences.free',
