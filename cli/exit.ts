@@ -1,5 +1,7 @@
+import { JournalError } from '../services/evaluation/journal.ts'
+import { SubjectFolderError } from '../services/evaluation/subject-folders.ts'
 import { InvalidInput } from '../services/generation/request.ts'
-import { BundleError } from '../services/lib/bundles/errors.ts'
+import { BundleError, NotInBundle } from '../services/lib/bundles/errors.ts'
 import { ImageError } from '../services/lib/images/image.ts'
 import { TextError } from '../services/lib/tokenizers/text.ts'
 import { CheckpointError } from '../services/lib/weights/tensor-entry.ts'
@@ -22,8 +24,11 @@ export function describeError(error: unknown, debug: boolean): { code: number; m
   if (error instanceof Error && error.name === 'AbortError')
     return { code: exitCodes.interrupted, message: 'interrupted' }
   const message = error instanceof Error ? error.message : String(error)
-  if (error instanceof BundleError || error instanceof CheckpointError) return { code: exitCodes.bundle, message }
-  const isInput = [InvalidInput, ImageError, InputFileError, TextError].some((kind) => error instanceof kind)
+  const isOfBundle = [BundleError, NotInBundle, CheckpointError].some((kind) => error instanceof kind)
+  if (isOfBundle) return { code: exitCodes.bundle, message }
+  const isInput = [InvalidInput, ImageError, InputFileError, TextError, SubjectFolderError, JournalError].some(
+    (kind) => error instanceof kind,
+  )
   if (isInput) return { code: exitCodes.input, message }
   const stack = debug && error instanceof Error && error.stack ? `\n${error.stack}` : ''
   return { code: exitCodes.fault, message: `${message}${stack}` }

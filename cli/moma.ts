@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addEvaluate } from './evaluate.ts'
 import { describeError, exitCodes } from './exit.ts'
 import { addGenerate } from './generate.ts'
 import { addModels } from './models.ts'
@@ -11,6 +12,7 @@ const program = new Command('moma')
   .configureHelp({ showGlobalOptions: true })
 
 addGenerate(program)
+addEvaluate(program)
 addModels(program)
 for (const command of program.commands) command.exitOverride()
 
