@@ -96,7 +96,7 @@ test('a manifest that is missing, too long or no JSON is named', async () => {
 })
 
 test('the digest of the sources changes with them and with nothing else', () => {
-  const digest = (fields: Record<string, unknown>) => sourcesDigest(parseManifest(manifestOf(fields), 'm'))
+  const digest = (fields: Record<string, unknown>) => sourcesDigest(parseManifest(manifestOf(fields), 'm').sources)
   expect(digest({ sources: [source], title: 'Other' })).toBe(digest({ sources: [source] }))
   expect(digest({ sources: [{ ...source, revision: 'next' }] })).not.toBe(digest({ sources: [source] }))
 })
@@ -113,7 +113,8 @@ test('every manifest of the project is sound, and its networks read only files t
         'anyOf' in file ? file.anyOf.flat().map((from) => `${file.to}/${from.split('/').at(-1)}`) : [file.to],
       ),
     )
-    for (const network of Object.values(manifest.networks)) {
+    const { tokenizer: _, ...metrics } = manifest.metrics ?? {}
+    for (const network of [...Object.values(manifest.networks), ...Object.values(metrics)]) {
       for (const pattern of network?.files ?? []) expect([...brought, preparedDecoder]).toContain(pattern)
     }
   }

@@ -122,7 +122,8 @@ const source = object(
     licence: text(60),
     files: list(sourceFile, 1, 64),
   },
-  {},
+  /** What the files are for, where not every bundle needs them: those for measuring are fetched only when asked for. */
+  { only: oneOf('metrics') },
 )
 
 const document = object(
@@ -228,9 +229,14 @@ function parseJson(content: string, file: string): unknown {
   }
 }
 
-/** SHA-256 over the manifest's sources: says whether a lock still belongs to them. */
-export function sourcesDigest(manifest: Manifest): string {
+/** The sources of what draws, with those of what measures or without; undefined where the files lie beside the manifest. */
+export function wantedSources({ sources }: Manifest, withMetrics: boolean): readonly Source[] | undefined {
+  return sources?.filter(({ only }) => withMetrics || only !== 'metrics')
+}
+
+/** SHA-256 over sources: says whether a lock still belongs to them. */
+export function sourcesDigest(sources: readonly Source[] | undefined): string {
   return createHash('sha256')
-    .update(JSON.stringify(manifest.sources ?? []))
+    .update(JSON.stringify(sources ?? []))
     .digest('hex')
 }
