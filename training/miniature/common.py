@@ -43,22 +43,26 @@ class Options:
     batch: int
     device: torch.device
 
+    def beside(self, name: str) -> Path:
+        """Folder of another recipe's outputs."""
+        return self.out.parent / name
+
     def rng(self, step: int, stream: int = 0) -> np.random.Generator:
         """The random numbers of a step: a resumed run draws what an uninterrupted one would."""
         return np.random.default_rng([self.seed, stream, step])
 
 
-def options(name: str, minutes: float, batch_cpu: int, batch_gpu: int, more: Callable[[argparse.ArgumentParser], Any] | None = None) -> Options:
-    """Reads the command line; `more` adds flags of the recipe's own, which it reads with `argparse` itself."""
-    parser = argparse.ArgumentParser(prog=f"python -m training.miniature.{name}")
+def options(
+    name: str, minutes: float, batch_cpu: int, batch_gpu: int, more: argparse.ArgumentParser | None = None
+) -> Options:
+    """Reads the command line; `more` holds flags of the recipe's own, which it reads by `parse_known_args` itself."""
+    parser = argparse.ArgumentParser(prog=f"python -m training.miniature.{name}", parents=[more] if more else [])
     parser.add_argument("--minutes", type=float, default=minutes, help="training time in all, resumed runs included")
     parser.add_argument("--out", type=Path, default=Path(".moma/training") / name)
     parser.add_argument("--icons", type=Path, default=ICONS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    if more:
-        more(parser)
     given = parser.parse_args()
     device = torch.device(given.device)
     torch.manual_seed(given.seed)
