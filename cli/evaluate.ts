@@ -72,7 +72,8 @@ export function addEvaluate(program: Command): void {
 
 const examples = `
 A folder of subjects holds <subject>/00.jpg … (the first is what is drawn from), optionally <subject>/masks/00.png …,
-<subject>/subject.json ({"label": "teddy bear", "class": "toy"}) and DreamBooth's prompts_and_classes.txt.
+<subject>/subject.json ({"label": "teddy bear", "class": "toy"}) and DreamBooth's prompts_and_classes.txt. Prompts are
+that list's, or else the bundle's own, or else the paper's.
 
 Examples:
   $ moma evaluate --subjects dreambooth/dataset --report report --count 4
@@ -98,7 +99,6 @@ async function run(options: EvaluateOptions): Promise<void> {
   const prompts = list?.prompts ?? (await bundlePrompts(bundle)) ?? paperPrompts
   const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
   const reportFolder = resolve(options.report)
-  await makeFolder(reportFolder, options.report)
 
   const progress = createProgress(process.stderr, { quiet: quiet === true, previews: false })
   const interrupt = new AbortController()
@@ -106,9 +106,10 @@ async function run(options: EvaluateOptions): Promise<void> {
   process.once('SIGINT', onInterrupt)
   const pool = createNetworkPool({ provider, threads, memoryBytes: memory })
   try {
-    await using journal = await openJournal(join(reportFolder, 'journal.jsonl'), options.resume === true)
     const metrics = await openMetrics(bundle, pool)
     const services = await openLocalServices(bundle, pool)
+    await makeFolder(reportFolder, options.report)
+    await using journal = await openJournal(join(reportFolder, 'journal.jsonl'), options.resume === true)
     const report = await evaluate({
       bundle: { name: bundle.manifest.name, settings, rehearsal, identity: await bundleIdentity(bundle) },
       tools: {

@@ -4,11 +4,11 @@ import type { CompleteRequest } from '../generation/request.ts'
 import type { Segmentation, Subject } from '../generation/subject.ts'
 import { encodeImage } from '../lib/images/encode.ts'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
+import { writeWhole } from '../lib/whole-file.ts'
 import { type JournalPicture, type JournalRecord, packVector } from './journal.ts'
 import { intersectionOverUnion } from './measures.ts'
 import type { Metrics } from './metrics.ts'
 import type { Unit } from './protocol.ts'
-import { writeWhole } from './whole-file.ts'
 
 export interface DrawTools {
   readonly pipeline: Pipeline

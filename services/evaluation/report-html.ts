@@ -74,7 +74,7 @@ function protocol({ settings, subjects, pictures }: Report): string {
   const rehearsal = settings.rehearsal
     ? '<p class="warning">The weights are random numbers: nothing here says anything of MoMA.</p>'
     : ''
-  return `${rehearsal}<p>${subjects.length} subjects, ${prompts}, ${count} ${count === 1 ? 'picture' : 'pictures'} a prompt, ${pictures.length} pictures in all; every method drew the same prompts from the same seeds (${seed}). ${sizePx} × ${sizePx} px, ${escapeText(sampler)}, ${steps} steps, guidance ${guidance}, strength ${strength.context} for contexts and ${strength.texture} for textures.${found > 0 ? ` The masks of ${found} photos were not given but found.` : ''} Errors are standard errors over subjects.</p>`
+  return `${rehearsal}<p>${subjects.length} subjects, ${prompts}, ${count} ${count === 1 ? 'picture' : 'pictures'} a prompt, ${pictures.length} pictures in all; every method drew the same prompts from the same seeds (${seed}). ${sizePx} × ${sizePx} px, ${escapeText(sampler)}, ${steps} steps, guidance ${guidance}, strength ${strength.context} for contexts and ${strength.texture} for textures.${found > 0 ? ` Subjects whose mask was not given but found: ${found}.` : ''} Errors are standard errors over subjects.</p>`
 }
 
 function averages({ averages: found, settings, paper, chance }: Report): string {

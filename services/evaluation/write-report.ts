@@ -5,11 +5,11 @@ import { encodeImage, readMetadata } from '../lib/images/encode.ts'
 import type { RgbImage } from '../lib/images/image.ts'
 import { encodePreview } from '../lib/images/preview.ts'
 import { resizeBicubic } from '../lib/images/resize.ts'
+import { writeWhole } from '../lib/whole-file.ts'
 import { gridOf } from './grids.ts'
 import type { Report } from './report.ts'
 import { reportHtml } from './report-html.ts'
 import { readPicture, type SubjectFolder } from './subject-folders.ts'
-import { writeWhole } from './whole-file.ts'
 
 const longestSidePx = 256
 
