@@ -35,6 +35,14 @@ export function gridOf(results: readonly Result[], kind: PromptKind): GridColumn
     .map(({ column }) => column)
 }
 
+/** The paper's own form: all eight pictures of the first draw of a kind; empty where fewer were drawn of a prompt. */
+export function eightOf(results: readonly Result[], kind: PromptKind): GridColumn[] {
+  const first = results.find((result) => result.kind === kind)
+  const same = results.filter(({ subject, prompt }) => subject === first?.subject && prompt === first.prompt)
+  const grid = gridOf(same, kind)
+  return grid.length === columns ? grid : []
+}
+
 /** Which of the different items under a key this one is, in the order in which they came. */
 function placeIn<T>(seen: Map<string, T[]>, key: string, item: T): number {
   const items = seen.get(key) ?? []

@@ -43,7 +43,7 @@ function page(names: readonly string[], methods: readonly Method[]): string {
     chance: { placeRecognised: 0.04 },
     results,
   })
-  return reportHtml(report, { context: [], texture: [] }, { generated: new Map(), references: new Map() })
+  return reportHtml(report, [], { generated: new Map(), references: new Map() })
 }
 
 test("the paper's numbers stand beside its own subjects", () => {

@@ -4,7 +4,6 @@ import type { GridColumn } from './grids.ts'
 import { type MetricName, metricNames, metrics } from './metric-list.ts'
 import type { PaperRow } from './paper-table.ts'
 import type { PromptKind } from './prompts.ts'
-import { promptKinds } from './prompts.ts'
 import type { Report } from './report.ts'
 import type { Estimate } from './statistics.ts'
 
@@ -37,12 +36,15 @@ const similarities: readonly MetricName[] = ['dino', 'clipI', 'clipTContext', 'c
 const shares: readonly MetricName[] = ['thingRecognised', 'placeRecognised', 'textureRecognised', 'maskIou']
 const gridTitles: Readonly<Record<PromptKind, string>> = { context: 'Change of context', texture: 'Change of texture' }
 
+export interface ReportGrid {
+  readonly kind: PromptKind
+  /** Whether all columns are pictures of one subject and prompt. */
+  readonly sameDraw: boolean
+  readonly columns: readonly GridColumn[]
+}
+
 /** The report as one page without scripts, styles or pictures from elsewhere. */
-export function reportHtml(
-  report: Report,
-  grids: Readonly<Record<PromptKind, readonly GridColumn[]>>,
-  pictures: ReportPictures,
-): string {
+export function reportHtml(report: Report, grids: readonly ReportGrid[], pictures: ReportPictures): string {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -58,7 +60,7 @@ ${charts(report)}
 ${orderings(report)}
 <h2>MoMA minus each other method</h2>
 ${differences(report)}
-${promptKinds.map((kind) => grid(gridTitles[kind], grids[kind], report.settings.methods, pictures)).join('\n')}
+${grids.map((one) => grid(one, report.settings.methods, pictures)).join('\n')}
 <h2>By subject</h2>
 ${bySubject(report)}
 <h2>How it is measured</h2>
@@ -134,12 +136,7 @@ function differences({ differences: found, settings }: Report): string {
   return table(['', ...metricNames.map((metric) => metrics[metric].title)], rows)
 }
 
-function grid(
-  title: string,
-  columns: readonly GridColumn[],
-  methods: readonly Method[],
-  pictures: ReportPictures,
-): string {
+function grid({ kind, sameDraw, columns }: ReportGrid, methods: readonly Method[], pictures: ReportPictures): string {
   if (columns.length === 0) return ''
   const image = (source: string | undefined, alt: string) =>
     `<td>${source ? `<img src="${source}" alt="${escapeText(alt)}">` : ''}</td>`
@@ -151,7 +148,9 @@ function grid(
     )
     return `<tr><th>${methodTitles[method]}</th>${cells.join('')}</tr>`
   })
-  return `<h2>${title}, uncurated</h2><p class="note">The first pictures in the order of the draws; nothing is selected.</p><div class="wide"><table class="grid"><tr><th></th>${head}</tr><tr><th>the photo</th>${photos}</tr>${rows.join('')}</table></div>`
+  const title = `${gridTitles[kind]}, uncurated${sameDraw ? ', eight of one prompt' : ''}`
+  const how = sameDraw ? 'All pictures of the first draw' : 'The first picture of every draw, in their order'
+  return `<h2>${title}</h2><p class="note">${how}; nothing is selected.</p><div class="wide"><table class="grid"><tr><th></th>${head}</tr><tr><th>the photo</th>${photos}</tr>${rows.join('')}</table></div>`
 }
 
 function bySubject({ bySubject: found, subjects, settings, paper }: Report): string {

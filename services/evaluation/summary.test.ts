@@ -1,5 +1,5 @@
 import type { Method } from '../generation/request.ts'
-import { gridOf } from './grids.ts'
+import { eightOf, gridOf } from './grids.ts'
 import { isPaperSet, paperAverage, paperRow } from './paper-table.ts'
 import type { PromptKind } from './prompts.ts'
 import { type Result, summarise } from './summary.ts'
@@ -69,6 +69,17 @@ test('a grid takes first prompts before second ones, and second pictures last', 
   ])
   expect(grid.map(({ pictures }) => pictures.get('no-mask')?.seed)).toEqual([5, 5, 5, 5, 5, 5, 6, 6])
   expect(gridOf(results, 'texture')).toEqual([])
+  expect(eightOf(results, 'context')).toEqual([])
+})
+
+test("the paper's own grid is eight pictures of the first draw", () => {
+  const results = ['a', 'b'].flatMap((subject) =>
+    Array.from({ length: 8 }, (_, seed) => result(subject, 'moma', 'context', 0, seed)),
+  )
+  const grid = eightOf(results, 'context')
+  expect(grid.map(({ subject, pictures }) => [subject, pictures.get('moma')?.seed])).toEqual(
+    Array.from({ length: 8 }, (_, seed) => ['a', seed]),
+  )
 })
 
 describe("the paper's table", () => {

@@ -6,7 +6,8 @@ import type { RgbImage } from '../lib/images/image.ts'
 import { encodePreview } from '../lib/images/preview.ts'
 import { resizeBicubic } from '../lib/images/resize.ts'
 import { writeWhole } from '../lib/whole-file.ts'
-import { gridOf } from './grids.ts'
+import { eightOf, gridOf } from './grids.ts'
+import { promptKinds } from './prompts.ts'
 import type { Report } from './report.ts'
 import { reportHtml } from './report-html.ts'
 import { readPicture, type SubjectFolder } from './subject-folders.ts'
@@ -19,10 +20,13 @@ export async function writeReport(
   folders: readonly SubjectFolder[],
   reportFolder: string,
 ): Promise<string> {
-  const grids = { context: gridOf(report.pictures, 'context'), texture: gridOf(report.pictures, 'texture') }
+  const grids = promptKinds.flatMap((kind) => [
+    { kind, sameDraw: false, columns: gridOf(report.pictures, kind) },
+    { kind, sameDraw: true, columns: eightOf(report.pictures, kind) },
+  ])
   const generated = new Map<string, string>()
   const references = new Map<string, string>()
-  for (const { subject, pictures } of [...grids.context, ...grids.texture]) {
+  for (const { subject, pictures } of grids.flatMap(({ columns }) => columns)) {
     const folder = folders.find(({ name }) => name === subject)
     const photo = folder?.photos[0]
     if (photo && !references.has(subject)) references.set(subject, await photoUri(photo.path))
