@@ -24,11 +24,17 @@ export function describeError(error: unknown, debug: boolean): { code: number; m
   if (error instanceof Error && error.name === 'AbortError')
     return { code: exitCodes.interrupted, message: 'interrupted' }
   const message = error instanceof Error ? error.message : String(error)
-  const isOfBundle = [BundleError, NotInBundle, CheckpointError].some((kind) => error instanceof kind)
-  if (isOfBundle) return { code: exitCodes.bundle, message }
-  const isInput = [InvalidInput, ImageError, InputFileError, TextError, SubjectFolderError, JournalError].some(
-    (kind) => error instanceof kind,
-  )
+  if (error instanceof BundleError || error instanceof CheckpointError) return { code: exitCodes.bundle, message }
+  const inputErrors = [
+    InputFileError,
+    NotInBundle,
+    InvalidInput,
+    ImageError,
+    TextError,
+    SubjectFolderError,
+    JournalError,
+  ]
+  const isInput = inputErrors.some((kind) => error instanceof kind)
   if (isInput) return { code: exitCodes.input, message }
   const stack = debug && error instanceof Error && error.stack ? `\n${error.stack}` : ''
   return { code: exitCodes.fault, message: `${message}${stack}` }

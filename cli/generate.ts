@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
@@ -19,7 +19,6 @@ import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { executionProviders } from '../services/lib/runtime/recipe.ts'
-import { writeWhole } from '../services/lib/whole-file.ts'
 import { InputFileError } from './exit.ts'
 import { bytesOption, collect, numberOption, wholeOption } from './options.ts'
 import { createProgress, type Progress } from './progress.ts'
@@ -208,6 +207,7 @@ function show(progress: Progress, event: GenerationEvent): void {
 
 type ImageEvent = Extract<GenerationEvent, { kind: 'image' }>
 
+/** Writes the picture under a temporary name first: nobody ever finds half of one. */
 async function writePicture(options: GenerateOptions, request: CompleteRequest, event: ImageEvent): Promise<string> {
   const folder = resolve(options.out)
   const path = join(folder, pictureName(options.label, request, event.seed))
@@ -215,9 +215,13 @@ async function writePicture(options: GenerateOptions, request: CompleteRequest, 
     seed: BigInt(event.seed),
     settings: settingsOf(options, request),
   })
+  const partial = `${path}.${process.pid}.part`
   try {
-    await writeWhole(path, bytes)
+    await mkdir(folder, { recursive: true })
+    await writeFile(partial, bytes)
+    await rename(partial, path)
   } catch (error) {
+    await rm(partial, { force: true })
     throw new InputFileError(`--out ${options.out} can't be written: ${error instanceof Error ? error.message : error}`)
   }
   return path

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
-import { contentHash } from '../generation/content-cache.ts'
 import type { CompleteRequest } from '../generation/request.ts'
 import type { Subject } from '../generation/subject.ts'
 import { type Bundle, networkFiles } from '../lib/bundles/bundles.ts'
 import { type Manifest, type NetworkName, networkOf } from '../lib/bundles/manifest.ts'
+import { contentHash } from '../lib/content-cache.ts'
 
 /** Raised where the way from a request to its pictures or embeddings changes: journals of before then count for nothing. */
 const codeVersion = 1

@@ -13,6 +13,7 @@ export function methodsOf({ networks }: Manifest): Method[] {
 export function chooseMethods(manifest: Manifest, asked: readonly Method[] | undefined): Method[] {
   const possible = methodsOf(manifest)
   const impossible = asked?.find((method) => !possible.includes(method))
-  if (impossible) throw new InvalidInput('methods', impossible, `what this bundle has networks for: ${possible.join(', ')}`)
+  if (impossible)
+    throw new InvalidInput('methods', impossible, `what this bundle has networks for: ${possible.join(', ')}`)
   return asked ? possible.filter((method) => asked.includes(method)) : possible
 }
