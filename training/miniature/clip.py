@@ -113,7 +113,7 @@ def measure(pair: ClipPair, tokenizer, pool: Pool, device: torch.device, rows: i
 
 
 def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image_encoder", text: str = "text_encoder") -> None:
-    pool, unseen = Pool(o.beside("pool")), Pool(o.beside("pool"), "held_out")
+    pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     tokenizer = open_tokenizer(o.beside("tokenizers"))
     lessons = Lessons(pool, o.device)
     pair = ClipPair(tokenizer, int(pool.things.max()) + 1, layers)

@@ -30,9 +30,10 @@ SIZE_PX = 128
 class Pool:
     """All rendered samples of a split. Rows are pictures; `row ^ 1` is a row's partner."""
 
-    def __init__(self, folder: str | Path, split: Split = "train"):
+    def __init__(self, folder: str | Path, split: Split = "train", shards: int | None = None):
+        """`shards`: as many are read at most."""
         self.folder = Path(folder) / split
-        self.shards = sorted(path.stem for path in self.folder.glob("*.json"))
+        self.shards = sorted(path.stem for path in self.folder.glob("*.json"))[:shards]
         if not self.shards:
             raise FileNotFoundError(f"{self.folder} has no samples; `python -m training.miniature.pool` renders them")
         words = [json.loads((self.folder / f"{shard}.json").read_text()) for shard in self.shards]
@@ -103,6 +104,10 @@ def digest_of(folder: Path, *more: str) -> str:
     for file in sorted(folder.glob("*.safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def digest_of_file(file: Path, *more: str) -> str:
+    return hashlib.sha256(repr(more).encode() + file.read_bytes()).hexdigest()[:8]
 
 
 def save(path: Path, values: np.ndarray) -> None:

@@ -18,6 +18,7 @@ EMBEDDING = 128
 TOKENS = 77
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def vision_config(layers: int = 4) -> CLIPVisionConfig:
@@ -63,7 +64,7 @@ def shrink_all(pool: Pool, on_white: bool = False, rows: np.ndarray | None = Non
     return torch.cat([shrink(read(part)) for part in np.array_split(rows, max(1, len(rows) // 256))])
 
 
-def normalize(small: Tensor) -> Tensor:
-    """uint8 [n, 3, S, S] → CLIP-normalised float32."""
-    mean, std = (torch.tensor(values, device=small.device)[:, None, None] for values in (MEAN, STD))
+def normalize(small: Tensor, by: tuple[tuple[float, ...], tuple[float, ...]] = (MEAN, STD)) -> Tensor:
+    """uint8 [n, 3, S, S] → float32 by mean and standard deviation, CLIP's if not said."""
+    mean, std = (torch.tensor(values, device=small.device)[:, None, None] for values in by)
     return (small.float() / 255 - mean) / std

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.miniature.common import Options, options, pixels, replace_folder, train, write_json
 from training.miniature.pool import Pool
@@ -25,7 +25,7 @@ CONFIG = {
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 8,
-    "block_out_channels": (16, 32, 64, 128),
+    "block_out_channels": (16, 24, 32, 64),
     "layers_per_block": 1,
     "norm_num_groups": 8,
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -35,6 +35,7 @@ CONFIG = {
 KL_WEIGHT = 1e-4
 TEST_PICTURES = 128
 CROP_PX = 64
+START_LOG_VARIANCE = -5.0
 
 
 def slopes(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,6 +52,24 @@ def reconstruction_losses(vae: AutoencoderKL, pictures: Tensor) -> dict[str, Ten
     kl = posterior.kl().mean() / posterior.mean[0].numel()
     loss = l1 + 2 * squares + 0.5 * edges + KL_WEIGHT * kl
     return {"loss": loss, "psnr": psnr_of(squares.detach()), "l1": l1, "edges": edges, "kl": kl}
+
+
+@torch.no_grad()
+def start_well(vae: AutoencoderKL) -> None:
+    """
+    A start from which training is twice as fast: residual branches add nothing, what changes size or channels keeps
+    lengths, and there is little noise on the latents (under a posterior as wide as the prior half of the channels
+    never wake up).
+    """
+    for name, module in vae.named_modules():
+        if name.endswith(("conv2", "to_out.0")):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif name.endswith((".conv", "conv_in", "conv_shortcut")):
+            nn.init.orthogonal_(module.weight)
+    channels = CONFIG["latent_channels"]
+    vae.quant_conv.weight[channels:].mul_(0.1)
+    vae.quant_conv.bias[channels:] = START_LOG_VARIANCE
 
 
 def psnr_of(squares: Tensor) -> Tensor:
@@ -95,10 +114,11 @@ def crop(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 def main() -> None:
     o: Options = options("vae", minutes=25, batch_cpu=6, batch_gpu=128)
-    pool = Pool(o.beside("pool"))
+    pool = Pool(o.beside("pool"), shards=o.shards)
     test = pixels(Pool(o.beside("pool"), "held_out").picture(np.arange(TEST_PICTURES))).to(o.device)
     torch.manual_seed(o.seed)
     vae = AutoencoderKL(**CONFIG)
+    start_well(vae)
     print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def losses(model, step):
@@ -113,7 +133,7 @@ def main() -> None:
         write_json(o.out / "measured.json", measured)
         print({"psnr_db": round(measured["psnr_db"], 2), "scaling_factor": round(measured["scaling_factor"], 4)}, flush=True)
 
-    train(o, vae, losses, publish, learning_rate=1.5e-3, weight_decay=1e-4)
+    train(o, vae, losses, publish, learning_rate=2e-3, weight_decay=1e-4)
 
 
 if __name__ == "__main__":
