@@ -33,7 +33,21 @@ afterAll(() => {
 function evaluate(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [program, 'evaluate', '--subjects', subjects, '--report', report, '--prompts', '1', '--steps', '2', ...args],
+    [
+      program,
+      'evaluate',
+      '--subjects',
+      subjects,
+      '--report',
+      report,
+      '--prompts',
+      '1',
+      '--steps',
+      '2',
+      '--threads',
+      '1',
+      ...args,
+    ],
     { encoding: 'utf8', env: { ...process.env, MOMA_MODELS: toy.models, MOMA_BUNDLE: toy.name } },
   )
   return { status, stdout, stderr }
@@ -75,7 +89,7 @@ test('evaluate draws, measures and reports; again it draws nothing and says the 
   expect(readFileSync(join(report, 'journal.jsonl')).equals(journal)).toBe(true)
   expect(readFileSync(join(report, 'report.json'), 'utf8')).toBe(json)
   expect(readdirSync(report).sort()).toEqual(['journal.jsonl', 'pictures', 'report.html', 'report.json'])
-}, 60_000)
+}, 120_000)
 
 test.each([
   ['a method that there is not', ['--methods', 'moma,best'], 2, 'Allowed are moma, ip-adapter, no-mask'],

@@ -31,11 +31,11 @@ export class JournalError extends Error {
   override readonly name = 'JournalError'
 }
 
-const longestJournalBytes = 2 ** 30
+const longestJournalBytes = 2 ** 28
 
 /**
  * Opens or begins a journal. The last line is cut off where a kill left it torn. Throws JournalError for a journal that
- * has records where `resume` is false, one over 1 GiB, and any other line that is no record.
+ * has records where `resume` is false, one over 256 MiB, and any other line that is no record.
  */
 export async function openJournal(file: string, resume: boolean): Promise<Journal> {
   const handle = await open(file, 'a+')
