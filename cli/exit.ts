@@ -1,3 +1,5 @@
+import { JournalError } from '../services/evaluation/journal.ts'
+import { SubjectFolderError } from '../services/evaluation/subject-folders.ts'
 import { InvalidInput } from '../services/generation/request.ts'
 import { BundleError, NotInBundle } from '../services/lib/bundles/errors.ts'
 import { ImageError } from '../services/lib/images/image.ts'
@@ -15,9 +17,18 @@ export function describeError(error: unknown, debug: boolean): { code: number; m
   if (error instanceof MemberFailed) return { code: error.exitCode, message }
   const isBundle = error instanceof BundleError || error instanceof CheckpointError
   if (isBundle || (error instanceof NetworkError && error.unbuilt)) return { code: exitCodes.bundle, message }
-  const isInput = [NotInBundle, InvalidInput, ImageError, InputFileError, TextError, ProviderError, ConfigError].some(
-    (kind) => error instanceof kind,
-  )
+  const inputErrors = [
+    InputFileError,
+    NotInBundle,
+    InvalidInput,
+    ImageError,
+    TextError,
+    ProviderError,
+    ConfigError,
+    SubjectFolderError,
+    JournalError,
+  ]
+  const isInput = inputErrors.some((kind) => error instanceof kind)
   if (isInput) return { code: exitCodes.input, message }
   const stack = debug && error instanceof Error && error.stack ? `\n${error.stack}` : ''
   return { code: exitCodes.fault, message: `${message}${stack}` }

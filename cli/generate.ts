@@ -12,7 +12,7 @@ import {
   type GenerationRequest,
   methods,
 } from '../services/generation/request.ts'
-import { readSubject } from '../services/generation/subject.ts'
+import { readSubject, segmentationOf } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
 import { defaultImageLimits } from '../services/lib/images/decode.ts'
@@ -57,7 +57,8 @@ export function addGenerate(program: Command): void {
     .requiredOption('--image <file>', 'photo of the thing')
     .option(
       '--mask <file>',
-      'picture of the same shape, white where the thing is (a transparent background says it too)',
+      'picture of the same shape, white where the thing is (a transparent background says it too; ' +
+        'without either the bundle finds the thing itself, where it can)',
     )
     .requiredOption('--label <noun>', 'what the thing is, such as "dog"')
     .requiredOption(
@@ -124,7 +125,7 @@ Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is mis
 (Ctrl-C), 143 told to end (SIGTERM).`
 
 async function generate(options: GenerateOptions): Promise<void> {
-  const { bundle, rehearsal, request, subject, folder } = await readEverything(options)
+  const { bundle, rehearsal, request, files, sizePx, folder } = await readEverything(options)
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
@@ -136,6 +137,8 @@ async function generate(options: GenerateOptions): Promise<void> {
   })
   const draw = async (signal: AbortSignal) => {
     const services = await openBundleServices(bundle, pool)
+    const segmentation = segmentationOf(bundle, services.vision, signal)
+    const subject = await readSubject(files, sizePx, segmentation)
     const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))
     for (const prompt of options.prompt) {
       const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
@@ -163,7 +166,7 @@ async function generate(options: GenerateOptions): Promise<void> {
   await interruptible((signal) => withPool(pool, signal, () => draw(signal)), progress.done)
 }
 
-/** Everything that can be wrong with the request, before any network is opened. */
+/** What can be wrong with the request but for what the pictures show, before anything of the bundle is opened. */
 async function readEverything(options: GenerateOptions) {
   const bundle = await openBundle(options.bundle)
   const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
@@ -178,13 +181,8 @@ async function readEverything(options: GenerateOptions) {
   const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
   const photo = await readInput('--image', image)
   const maskFile = mask === undefined ? null : await readInput('--mask', mask)
-  return {
-    bundle,
-    rehearsal,
-    request,
-    subject: await readSubject({ photo, mask: maskFile, label }, sizePx, null),
-    folder: await checkOutFolder(options.out),
-  }
+  const files = { photo, mask: maskFile, label }
+  return { bundle, rehearsal, request, files, sizePx, folder: await checkOutFolder(options.out) }
 }
 
 async function readInput(option: string, path: string): Promise<Uint8Array> {

@@ -43,10 +43,13 @@ export function addModels(program: Command): void {
     .action(list)
   models
     .command('pull <bundle>')
+    .option('--metrics', 'also what pictures are measured with (moma evaluate)')
     .description(
       'fetches the weights from the model hub (HF_ENDPOINT, HF_TOKEN); goes on where an earlier pull stopped',
     )
-    .action((name: string) => withProgress(async (show, signal) => pull(name, show, signal)))
+    .action((name: string, options: { metrics?: boolean }) =>
+      withProgress(async (show, signal) => pull(name, options.metrics === true, show, signal)),
+    )
   models
     .command('prepare <bundle>')
     .description('writes the language model in 4 bits: a third of the memory, for machines with less than 32 GB')
@@ -102,10 +105,11 @@ async function list({ json }: { json?: boolean }): Promise<void> {
   }
 }
 
-async function pull(name: string, show: Show, signal: AbortSignal): Promise<string> {
+async function pull(name: string, metrics: boolean, show: Show, signal: AbortSignal): Promise<string> {
   const bundle = await openBundle(name)
   const report = await pullBundle(bundle, {
     hub: hubFromEnvironment(process.env, signal),
+    metrics,
     onProgress: ({ file, bytes, totalBytes }) =>
       show(`${file}, ${gigabytes(bytes)} of ${gigabytes(totalBytes)}`, bytes / totalBytes),
   })

@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   keys: async () => (await import('./keys.ts')).addKeys,
   health: async () => (await import('./health.ts')).addHealth,
   generate: async () => (await import('./generate.ts')).addGenerate,
+  evaluate: async () => (await import('./evaluate.ts')).addEvaluate,
   models: async () => (await import('./models.ts')).addModels,
 }
 

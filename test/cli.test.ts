@@ -48,21 +48,9 @@ function moma(...args: string[]) {
 }
 
 const out = join(folder, 'out')
-const generate = (...args: string[]) =>
-  moma(
-    'generate',
-    '--image',
-    photo,
-    '--mask',
-    mask,
-    '--label',
-    'toy',
-    '--prompt',
-    'a toy on a beach',
-    '--out',
-    out,
-    ...args,
-  )
+const generate = (...args: string[]) => draw('--mask', mask, ...args)
+const draw = (...args: string[]) =>
+  moma('generate', '--image', photo, '--label', 'toy', '--prompt', 'a toy on a beach', '--out', out, ...args)
 
 test('generate writes pictures with their settings inside and prints their paths last', async () => {
   const { status, stdout } = generate('--count', '2', '--seed', '5', '--steps', '2')
@@ -258,6 +246,13 @@ test('a fault is one sentence and an exit code in a real process too', () => {
   expect(stdout).toBe('')
   expect(status).toBe(2)
 })
+
+test('generate finds the thing itself where nobody has marked it', () => {
+  const { status, stdout, stderr } = draw('--steps', '1', '--seed', '9')
+  expect(stderr).toContain('segmentation')
+  expect(status).toBe(0)
+  expect(stdout).toContain('toy-a-toy-on-a-beach-9.png')
+}, 30_000)
 
 test('models list shows the bundle', () => {
   expect(moma('models', 'list').stdout).toContain('moma-toy        ready')

@@ -89,7 +89,12 @@ test('models verify says it: checksums first, then tensors', async () => {
     const files = paths.filter((path) => statSync(join(toy.folder, path)).isFile() && path.includes('/'))
     const { manifest, folder } = bundle
     const entries = await lockFiles(folder, files)
-    await writeLock(folder, { formatVersion: 1, bundle: toy.name, sources: sourcesDigest(manifest), files: entries })
+    await writeLock(folder, {
+      formatVersion: 1,
+      bundle: toy.name,
+      sources: sourcesDigest(manifest.sources),
+      files: entries,
+    })
   }
   const { MOMA_MODELS } = process.env
   process.env.MOMA_MODELS = toy.models

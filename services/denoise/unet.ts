@@ -1,13 +1,12 @@
-import { cast, silu } from '../lib/graph/ops/elementwise.ts'
+import { silu } from '../lib/graph/ops/elementwise.ts'
 import { concat } from '../lib/graph/ops/layout.ts'
 import type { Value } from '../lib/graph/value.ts'
 import { conv2d, upsampleConv2d } from '../lib/nn/convolution.ts'
-import { timestepEmbedding } from '../lib/nn/embedding.ts'
-import { linear } from '../lib/nn/linear.ts'
+import { timeEmbedding } from '../lib/nn/embedding.ts'
 import { groupNorm } from '../lib/nn/normalization.ts'
 import { publishedConfig } from '../lib/nn/published-config.ts'
+import { resnet } from '../lib/nn/resnet.ts'
 import type { Weights } from '../lib/weights/weights.ts'
-import { resnet } from './resnet.ts'
 import { type AttentionLayer, transformer, type UNetAttention } from './transformer.ts'
 
 export interface UNetConfig {
@@ -87,12 +86,6 @@ export function unet(w: Weights, latents: Value, timestep: Value, attention: UNe
   // Out
   x = silu(groupNorm(w.at('conv_norm_out'), x, norm))
   return conv2d(w.at('conv_out'), x, { out: c.latentChannels, kernel: 3, pad: 1 })
-}
-
-/** diffusers TimestepEmbedding: timestep [B] → [B, 4 · channels]. */
-export function timeEmbedding(w: Weights, timestep: Value, channels: number): Value {
-  const hidden = silu(linear(w.at('linear_1'), cast(timestepEmbedding(timestep, channels), w.compute), 4 * channels))
-  return linear(w.at('linear_2'), hidden, 4 * channels)
 }
 
 /** All transformer blocks of the UNet: by level and index going down and going up, and the one in the middle. */

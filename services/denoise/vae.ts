@@ -1,15 +1,13 @@
 import { build, type Graph } from '../lib/graph/build.ts'
-import { multiplyDims } from '../lib/graph/dimension.ts'
-import { multiHeadAttention } from '../lib/graph/ops/attention.ts'
-import { add, cast, silu } from '../lib/graph/ops/elementwise.ts'
-import { halve, reshape, reshapeLike, transpose } from '../lib/graph/ops/layout.ts'
+import { cast, silu } from '../lib/graph/ops/elementwise.ts'
+import { halve } from '../lib/graph/ops/layout.ts'
 import { input, type Value } from '../lib/graph/value.ts'
 import { channelsOf, conv2d, upsampleConv2d } from '../lib/nn/convolution.ts'
-import { linear } from '../lib/nn/linear.ts'
 import { groupNorm } from '../lib/nn/normalization.ts'
+import { pixelAttention } from '../lib/nn/pixel-attention.ts'
 import { publishedConfig } from '../lib/nn/published-config.ts'
+import { resnet } from '../lib/nn/resnet.ts'
 import type { Weights } from '../lib/weights/weights.ts'
-import { resnet } from './resnet.ts'
 
 export interface VaeConfig {
   /** Channels of every level, the finest first. */
@@ -91,22 +89,7 @@ export function vaeDecoderGraph(w: Weights, c: VaeConfig): Graph {
 function midBlock(w: Weights, x: Value, c: VaeConfig): Value {
   const channels = channelsOf(x)
   const first = resnet(w.at('resnets.0'), x, null, channels, norm(c))
-  return resnet(w.at('resnets.1'), attention(w.at('attentions.0'), first, c), null, channels, norm(c))
-}
-
-/**
- * One head over all pixels, residual. Checkpoints before diffusers 0.12, sd-vae-ft-mse among them, spell the four
- * projections `query`, `key`, `value`, `proj_attn`.
- */
-export function attention(w: Weights, x: Value, c: VaeConfig): Value {
-  const [batch, , height, width] = x.shape
-  const channels = channelsOf(x)
-  const names = w.has('query.weight') ? ['query', 'key', 'value', 'proj_attn'] : ['to_q', 'to_k', 'to_v', 'to_out.0']
-  const normalized = groupNorm(w.at('group_norm'), x, norm(c))
-  const tokens = transpose(reshape(normalized, [batch!, channels, multiplyDims(height!, width!)]), [0, 2, 1])
-  const [q, k, v] = names.slice(0, 3).map((name) => linear(w.at(name), tokens, channels))
-  const mixed = linear(w.at(names[3]!), multiHeadAttention(q!, k!, v!, 1), channels)
-  return add(x, reshapeLike(transpose(mixed, [0, 2, 1]), x))
+  return resnet(w.at('resnets.1'), pixelAttention(w.at('attentions.0'), first, 1, norm(c)), null, channels, norm(c))
 }
 
 function norm(c: VaeConfig) {

@@ -1,3 +1,4 @@
+import type { Bundle } from '../lib/bundles/bundles.ts'
 import { subjectHash } from '../lib/content-cache.ts'
 import { decodeImage, defaultImageLimits, type ImageLimits } from '../lib/images/decode.ts'
 import { whiteBackground } from '../lib/images/geometry.ts'
@@ -5,6 +6,7 @@ import { type GreyImage, ImageError, type RgbImage } from '../lib/images/image.t
 import { decodeMask, maskFromPlane } from '../lib/images/mask.ts'
 import { resizeBicubic } from '../lib/images/resize.ts'
 import { checkLabel } from '../lib/tokenizers/text.ts'
+import type { Vision } from '../vision/vision.ts'
 
 /** A thing as the pipeline works with it: its photo at the working size, with its mask and its noun. */
 export interface Subject {
@@ -26,6 +28,11 @@ export interface SubjectFiles {
 
 /** Finds the subject in a photo where nobody has marked it: probabilities 0 … 255 at the photo's size. */
 export type Segmentation = (photo: RgbImage) => Promise<GreyImage>
+
+/** A bundle's own, or null where it has no segmentation network. */
+export function segmentationOf({ manifest }: Bundle, vision: Vision, signal?: AbortSignal): Segmentation | null {
+  return manifest.networks.segmentation ? (photo) => vision.segment(photo, signal) : null
+}
 
 /**
  * Reads photo and mask, bounds checked, and brings them to a square of `sizePx` (sides are stretched, as the released

@@ -2,6 +2,8 @@ import type { Graph } from '../lib/graph/build.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
 import { openWeights, type WeightFiles } from '../lib/weights/open-weights.ts'
 import { type ClipVisionConfig, imageEmbeddingGraph, patchFeaturesGraph } from './clip-vision.ts'
+import { type SegmentationConfig, segmentationGraph } from './segmentation.ts'
+import { type VitConfig, vitGraph } from './vit.ts'
 
 const module = import.meta.url
 
@@ -21,4 +23,22 @@ export function imageEmbeddingRecipe(weights: WeightFiles, config: ClipVisionCon
 
 export function buildImageEmbedding(weights: WeightFiles, config: ClipVisionConfig, projection: number): Graph {
   return imageEmbeddingGraph(openWeights(weights), config, projection)
+}
+
+/** What finds the main thing of a photo. */
+export function segmentationRecipe(weights: WeightFiles, config: SegmentationConfig): Recipe {
+  return { name: 'segmentation', module, builder: buildSegmentation.name, args: [weights, config] }
+}
+
+export function buildSegmentation(weights: WeightFiles, config: SegmentationConfig): Graph {
+  return segmentationGraph(openWeights(weights), config)
+}
+
+/** DINO's ViT, whose class token says whether two pictures show the same thing. */
+export function vitRecipe(weights: WeightFiles, config: VitConfig): Recipe {
+  return { name: 'DINO', module, builder: buildVit.name, args: [weights, config] }
+}
+
+export function buildVit(weights: WeightFiles, config: VitConfig): Graph {
+  return vitGraph(openWeights(weights), config)
 }

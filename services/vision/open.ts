@@ -3,7 +3,8 @@ import { embeddingChannels, networkPlace, weightFiles } from '../lib/bundles/wei
 import type { NetworkPool } from '../lib/runtime/pool.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
 import { readClipVisionConfig } from './clip-vision.ts'
-import { imageEmbeddingRecipe, patchFeaturesRecipe } from './networks.ts'
+import { imageEmbeddingRecipe, patchFeaturesRecipe, segmentationRecipe } from './networks.ts'
+import { readSegmentationConfig } from './segmentation.ts'
 import { createVision, type Vision } from './vision.ts'
 
 export interface OpenedVision {
@@ -14,7 +15,7 @@ export interface OpenedVision {
 
 /** The vision of a bundle's files; `pool` opens its networks when they are first used. Throws as `weightFiles` does. */
 export async function openVision(bundle: Bundle, pool: NetworkPool): Promise<OpenedVision> {
-  const { clipVision, vitH } = bundle.manifest.networks
+  const { clipVision, vitH, segmentation } = bundle.manifest.networks
   const clipConfig = readClipVisionConfig(clipVision.config, networkPlace(bundle, 'clipVision'))
   const patchFeatures = {
     recipe: patchFeaturesRecipe(await weightFiles(bundle, 'clipVision'), clipConfig),
@@ -27,8 +28,16 @@ export async function openVision(bundle: Bundle, pool: NetworkPool): Promise<Ope
         imageSizePx: vitHConfig.imageSize,
       }
     : null
+  const segmentationConfig =
+    segmentation && readSegmentationConfig(segmentation.config, networkPlace(bundle, 'segmentation'))
+  const segmenter = segmentationConfig
+    ? {
+        recipe: segmentationRecipe(await weightFiles(bundle, 'segmentation'), segmentationConfig),
+        imageSizePx: segmentationConfig.imageSize,
+      }
+    : null
   return {
-    vision: createVision(pool, { patchFeatures, imageEmbedding }),
-    networks: [patchFeatures, ...(imageEmbedding ? [imageEmbedding] : [])].map(({ recipe }) => recipe),
+    vision: createVision(pool, { patchFeatures, imageEmbedding, segmentation: segmenter }),
+    networks: [patchFeatures, imageEmbedding, segmenter].flatMap((tower) => tower?.recipe ?? []),
   }
 }

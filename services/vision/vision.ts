@@ -1,6 +1,6 @@
 import { NotInBundle } from '../lib/bundles/errors.ts'
-import { clipMean, clipStd, padToSquare, toNormalizedPlanes } from '../lib/images/geometry.ts'
-import type { GreyImage, RgbImage } from '../lib/images/image.ts'
+import { clipMean, clipStd, padToSquare, toEncoderPlanes, toNormalizedPlanes } from '../lib/images/geometry.ts'
+import type { GreyImage, RgbImage, Size } from '../lib/images/image.ts'
 import { resizeBicubic } from '../lib/images/resize.ts'
 import type { NetworkPool } from '../lib/runtime/pool.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
@@ -25,9 +25,16 @@ export interface VisionTower {
 export interface VisionNetworks {
   readonly patchFeatures: VisionTower
   readonly imageEmbedding: VisionTower | null
+  readonly segmentation: VisionTower | null
 }
 
 export function createVision(pool: NetworkPool, networks: VisionNetworks): Vision {
+  const run = async (recipe: Recipe, feeds: Readonly<Record<string, FloatTensor>>, output: string) => {
+    const results = await pool.with(recipe, (network) => network.run(feeds))
+    const result = results[output]
+    if (result?.dtype !== 'float32') throw new TypeError(`${recipe.name}: no output '${output}'`)
+    return result
+  }
   const see = async (
     { recipe, imageSizePx }: VisionTower,
     picture: RgbImage,
@@ -36,10 +43,7 @@ export function createVision(pool: NetworkPool, networks: VisionNetworks): Visio
   ) => {
     const pixels = await clipPixels(picture, imageSizePx)
     signal?.throwIfAborted()
-    const results = await pool.with(recipe, (network) => network.run({ pixels }))
-    const result = results[output]
-    if (result?.dtype !== 'float32') throw new TypeError(`${recipe.name}: no output '${output}'`)
-    return result
+    return run(recipe, { pixels }, output)
   }
   return {
     patchFeatures: (picture, signal) => see(networks.patchFeatures, picture, 'features', signal),
@@ -47,10 +51,31 @@ export function createVision(pool: NetworkPool, networks: VisionNetworks): Visio
       if (!networks.imageEmbedding) throw new NotInBundle('this bundle has no vision tower for image embeddings (vitH)')
       return see(networks.imageEmbedding, picture, 'embedding', signal)
     },
-    segment: async () => {
-      throw new NotInBundle('this bundle has no segmentation network')
+    segment: async (photo, signal) => {
+      if (!networks.segmentation) throw new NotInBundle('this bundle has no segmentation network (segmentation)')
+      const { recipe, imageSizePx: side } = networks.segmentation
+      const small = await resizeBicubic(photo, side, side)
+      signal?.throwIfAborted()
+      const pictures = floatTensor([1, 3, side, side], toEncoderPlanes(small))
+      const { data } = await run(recipe, { pictures }, 'subject')
+      return resizePlane({ widthPx: side, heightPx: side, pixels: levels(data) }, photo)
     },
   }
+}
+
+/** 0 … 1 in 8 bits. */
+function levels(shares: Float32Array): Uint8Array {
+  return Uint8Array.from(shares, (share) => Math.round(255 * share))
+}
+
+/** A plane brought to a size bicubically, as one of three equal channels. */
+async function resizePlane({ widthPx, heightPx, pixels }: GreyImage, size: Size): Promise<GreyImage> {
+  const grey = Uint8Array.from({ length: 3 * pixels.length }, (_, index) => pixels[Math.floor(index / 3)]!)
+  const image = { widthPx, heightPx, pixels: grey, alpha: null }
+  const resized = await resizeBicubic(image, size.widthPx, size.heightPx)
+  const plane = new Uint8Array(size.widthPx * size.heightPx)
+  for (let index = 0; index < plane.length; index++) plane[index] = resized.pixels[3 * index]!
+  return { widthPx: size.widthPx, heightPx: size.heightPx, pixels: plane }
 }
 
 /** A picture as CLIP takes it: padded to a square with CLIP's mean colour, resized bicubically, normalised → [1, 3, S, S]. */

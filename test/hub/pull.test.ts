@@ -153,6 +153,38 @@ test('after a whole pull nothing touches the network', async () => {
   expect(await verifyBundle(at.bundle)).toEqual([])
 })
 
+test('what only measuring needs is fetched when asked for, and kept by later pulls', async () => {
+  await using at = await scene()
+  const dino = randomBytes(5000)
+  at.server.repositories.set('lab/dino', { commit: commits.first, files: { 'dino.bin': lfs(dino) } })
+  const measuring = {
+    repository: 'lab/dino',
+    revision: 'main',
+    licence: 'free',
+    only: 'metrics',
+    files: [{ from: 'dino.bin', to: 'metrics/dino.bin' }],
+  }
+  await writeFile(
+    join(at.places.manifests, 'tiny', 'manifest.json'),
+    JSON.stringify(manifestOf({ sources: [...sources, measuring] })),
+  )
+  const bundle = await openBundle('tiny', at.places)
+  const measured = { ...at, bundle }
+  const state = async () => (await listBundles(at.places))[0]?.state.kind
+
+  await pull(measured)
+  expect(await readdir(bundle.folder)).not.toContain('metrics')
+  expect(await state()).toBe('ready')
+  expect(await pull(measured, {}, { metrics: true })).toMatchObject({ transferredBytes: dino.length })
+  expect(await holds(join(bundle.folder, 'metrics/dino.bin'), dino)).toBe(true)
+  expect(await state()).toBe('ready')
+
+  at.server.repositories.set('lab/net', { commit: commits.second, files: { 'deep/weights.bin': lfs(weights) } })
+  await rm(target(bundle))
+  await pull(measured)
+  expect(await holds(join(bundle.folder, 'metrics/dino.bin'), dino)).toBe(true)
+})
+
 test('a connection cut half-way is taken up where it ended, and no byte is fetched twice', async () => {
   await using at = await oneFile()
   faultsFor(at.server, { kind: 'cut', afterBytes: 1_500_000 }, { kind: 'cut', afterBytes: 700_000 })

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { contextGraph, llavaUnused } from '../../services/context/context-graph.ts'
 import { readLlamaConfig } from '../../services/context/llama.ts'
 import { mapping } from '../../services/context/mapping.ts'
@@ -8,6 +9,12 @@ import { stepGraph } from '../../services/denoise/step-graph.ts'
 import { subjectGraph } from '../../services/denoise/subject-graph.ts'
 import { readUNetConfig } from '../../services/denoise/unet.ts'
 import { readVaeConfig, vaeDecoderGraph, vaeEncoderGraph } from '../../services/denoise/vae.ts'
+import {
+  readTextEmbeddingConfig,
+  textEmbeddingGraph,
+  textEmbeddingUnused,
+} from '../../services/evaluation/text-embedding.ts'
+import { readManifest } from '../../services/lib/bundles/manifest.ts'
 import { input } from '../../services/lib/graph/value.ts'
 import type { Checkpoint, TensorEntry } from '../../services/lib/weights/tensor-entry.ts'
 import { Weights } from '../../services/lib/weights/weights.ts'
@@ -17,6 +24,7 @@ import {
   patchFeaturesGraph,
   readClipVisionConfig,
 } from '../../services/vision/clip-vision.ts'
+import { readVitConfig, vitGraph, vitUnused } from '../../services/vision/vit.ts'
 
 // The names and shapes of the real checkpoints, as the reference libraries state them. Every tensor must be taken once,
 // in its shape; `Weights` throws on a second time, on another shape, and on what is missing.
@@ -38,6 +46,8 @@ function layout(name: string): Weights {
   return new Weights(checkpoint)
 }
 
+const manifest = await readManifest(fileURLToPath(new URL('../../models/moma-sd15/manifest.json', import.meta.url)))
+const metrics = manifest.metrics!
 const unetConfig = readUNetConfig(config('unet-sd15'), 'unet-sd15')
 
 test('UNet and MoMA adapters: the three graphs share all tensors out among them', () => {
@@ -89,6 +99,30 @@ test('ViT-H/14 vision', () => {
   const w = layout('clip-vision-h14')
   imageEmbeddingGraph(w, readClipVisionConfig(config('clip-vision-h14'), 'clip-vision-h14'), 1024)
   w.finish(clipBuffers)
+})
+
+describe('what pictures are measured with, as the manifest sets it', () => {
+  test('DINO ViT-S/16', () => {
+    const w = layout('dino-vits16')
+    expect(readVitConfig(metrics.dino.config, 'manifest')).toEqual(readVitConfig(config('dino-vits16'), 'dino-vits16'))
+    vitGraph(w, readVitConfig(metrics.dino.config, 'manifest'))
+    w.finish(vitUnused)
+  })
+
+  test('CLIP ViT-B/32, both halves out of one file', () => {
+    const whole = config('clip-b32')
+    const vision = readClipVisionConfig(metrics.clipVision.config, 'manifest')
+    expect(vision).toEqual(readClipVisionConfig(whole, 'clip-b32'))
+    const text = readTextEmbeddingConfig(metrics.clipText.config, 'manifest')
+    expect(text).toEqual(readTextEmbeddingConfig(whole, 'clip-b32'))
+    const w = layout('clip-b32')
+    imageEmbeddingGraph(w, vision, text.projection)
+    textEmbeddingGraph(w, text)
+    w.finish([/^logit_scale$/, ...clipBuffers])
+    const half = layout('clip-b32')
+    textEmbeddingGraph(half, text)
+    half.finish(textEmbeddingUnused)
+  })
 })
 
 test('LLaVA', () => {

@@ -1,10 +1,11 @@
-import { resnet } from '../../services/denoise/resnet.ts'
 import { attend, transformer, transformerBlock, type UNetAttention } from '../../services/denoise/transformer.ts'
-import { attentionLayers, readUNetConfig, timeEmbedding, unet } from '../../services/denoise/unet.ts'
+import { attentionLayers, readUNetConfig, unet } from '../../services/denoise/unet.ts'
 import { build } from '../../services/lib/graph/build.ts'
 import { silu } from '../../services/lib/graph/ops/elementwise.ts'
 import { input, type Value } from '../../services/lib/graph/value.ts'
 import { conv2d, upsampleConv2d } from '../../services/lib/nn/convolution.ts'
+import { timeEmbedding } from '../../services/lib/nn/embedding.ts'
+import { resnet } from '../../services/lib/nn/resnet.ts'
 import { type FloatTensor, floatTensor, type HostTensor } from '../../services/lib/runtime/tensor.ts'
 import { goldenWeights, networkTolerance, readGolden, readJson, relativeError, runGraph } from './golden.ts'
 

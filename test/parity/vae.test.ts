@@ -1,8 +1,9 @@
-import { resnet } from '../../services/denoise/resnet.ts'
-import { attention, readVaeConfig, vaeDecoderGraph, vaeEncoderGraph } from '../../services/denoise/vae.ts'
+import { readVaeConfig, vaeDecoderGraph, vaeEncoderGraph } from '../../services/denoise/vae.ts'
 import { build } from '../../services/lib/graph/build.ts'
 import { input, type Value } from '../../services/lib/graph/value.ts'
 import { conv2d, upsampleConv2d } from '../../services/lib/nn/convolution.ts'
+import { pixelAttention } from '../../services/lib/nn/pixel-attention.ts'
+import { resnet } from '../../services/lib/nn/resnet.ts'
 import { floatTensor } from '../../services/lib/runtime/tensor.ts'
 import type { Weights } from '../../services/lib/weights/weights.ts'
 import { goldenWeights, networkTolerance, readGolden, readJson, relativeError, runGraph } from './golden.ts'
@@ -42,7 +43,7 @@ describe('blocks', () => {
   const blocks: Record<string, (w: Weights, x: Value, channels: number) => Value> = {
     resnet_plain: (w, x, channels) => resnet(w, x, null, channels, norm),
     resnet_shortcut: (w, x, channels) => resnet(w, x, null, channels, norm),
-    mid_attention: (w, x) => attention(w, x, config),
+    mid_attention: (w, x) => pixelAttention(w, x, 1, norm),
     downsample: (w, x, out) => conv2d(w.at('conv'), x, { out, kernel: 3, stride: 2, pad: [0, 0, 1, 1] }),
     upsample: (w, x, out) => upsampleConv2d(w.at('conv'), x, out),
   }

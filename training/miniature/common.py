@@ -41,30 +41,41 @@ class Options:
     icons: Path
     seed: int
     batch: int
+    shards: int | None  # of the pool, as many are read; None is all
     device: torch.device
+
+    def beside(self, name: str) -> Path:
+        """Folder of another recipe's outputs."""
+        return self.out.parent / name
 
     def rng(self, step: int, stream: int = 0) -> np.random.Generator:
         """The random numbers of a step: a resumed run draws what an uninterrupted one would."""
         return np.random.default_rng([self.seed, stream, step])
 
 
-def options(name: str, minutes: float, batch_cpu: int, batch_gpu: int, more: Callable[[argparse.ArgumentParser], Any] | None = None) -> Options:
-    """Reads the command line; `more` adds flags of the recipe's own, which it reads with `argparse` itself."""
-    parser = argparse.ArgumentParser(prog=f"python -m training.miniature.{name}")
+def options(
+    name: str,
+    minutes: float,
+    batch_cpu: int,
+    batch_gpu: int,
+    more: argparse.ArgumentParser | None = None,
+    seed: int = 1,
+) -> Options:
+    """Reads the command line; `more` holds flags of the recipe's own, which it reads by `parse_known_args` itself."""
+    parser = argparse.ArgumentParser(prog=f"python -m training.miniature.{name}", parents=[more] if more else [])
     parser.add_argument("--minutes", type=float, default=minutes, help="training time in all, resumed runs included")
     parser.add_argument("--out", type=Path, default=Path(".moma/training") / name)
     parser.add_argument("--icons", type=Path, default=ICONS)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=seed)
     parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--shards", type=int, default=None, help="read that many of the pool's shards only")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    if more:
-        more(parser)
     given = parser.parse_args()
     device = torch.device(given.device)
     torch.manual_seed(given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     batch = given.batch or (batch_gpu if device.type == "cuda" else batch_cpu)
-    return Options(given.minutes, given.out, given.icons, given.seed, batch, device)
+    return Options(given.minutes, given.out, given.icons, given.seed, batch, given.shards, device)
 
 
 def autocast(device: torch.device):

@@ -39,9 +39,11 @@ class Batch:
     reference: np.ndarray | Tensor  # [n, size, size, 3] another picture of the same thing, with its own background
     reference_mask: np.ndarray | Tensor  # [n, size, size] 0 or 255, the thing's area in `reference`
     caption: list[str]  # the prompt as a user writes it: "a dog in the snow", "A sculpture of a dog made of Gold"
+    reference_caption: list[str]  # the same of `reference`
     label: list[str]  # "dog"; the prompt's subject noun, always found in the caption
     place: list[str]  # key of PLACES: "snow", or "studio" for textures and bare captions
-    texture: list[str | None]  # one of TEXTURES, or None
+    reference_place: list[str]
+    texture: list[str | None]  # one of TEXTURES, or None; references never have one
     thing: list[int]  # index of the thing's icon in the atlas; equal indices are the same icon
 
 
@@ -123,8 +125,10 @@ class World:
         return Batch(
             image, mask, reference, reference_mask,
             caption=[caption_of(*one) for one in zip(labels, (PLACE_NAMES[p] for p in place), textures, phrases)],
+            reference_caption=[caption_of(label, PLACE_NAMES[p], None, k) for label, p, k in zip(labels, reference_place, phrases)],
             label=labels,
             place=[PLACE_NAMES[p] for p in place],
+            reference_place=[PLACE_NAMES[p] for p in reference_place],
             texture=textures,
             thing=[self.indices[thing] for thing in things],
         )  # fmt: skip

@@ -65,7 +65,7 @@ test('a lock that belongs to the manifest decides, by presence and size; one of 
   const lock = {
     formatVersion: 1,
     bundle: 'tiny',
-    sources: sourcesDigest(bundle.manifest),
+    sources: sourcesDigest(bundle.manifest.sources),
     files: await lockFiles(bundle.folder, files),
   } as const
   await writeLock(bundle.folder, lock)

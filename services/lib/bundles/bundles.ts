@@ -2,7 +2,15 @@ import { readdir, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { BundleError, systemCode } from './errors.ts'
 import { type Lock, readLock } from './lock.ts'
-import { type Manifest, manifestName, type NetworkName, readManifest, sourcesDigest } from './manifest.ts'
+import {
+  type Manifest,
+  manifestName,
+  type NetworkName,
+  networkOf,
+  readManifest,
+  sourcesDigest,
+  wantedSources,
+} from './manifest.ts'
 import { folderOf, matches, nameOf } from './paths.ts'
 import { isRehearsal } from './rehearsal-mark.ts'
 
@@ -109,7 +117,7 @@ export async function firstMatches(folder: string, patterns: readonly string[]):
 
 /** Absolute paths of a network's weights. Throws `BundleError` where the bundle has no such network or its files are missing. */
 export async function networkFiles(bundle: Bundle, name: NetworkName): Promise<string[]> {
-  const network = bundle.manifest.networks[name]
+  const network = networkOf(bundle.manifest, name)
   if (network === undefined) {
     const known = Object.keys(bundle.manifest.networks).join(', ')
     throw new BundleError('manifest', `The bundle ${bundle.manifest.name} has no network ${name}; it has ${known}.`)
@@ -117,7 +125,10 @@ export async function networkFiles(bundle: Bundle, name: NetworkName): Promise<s
   const found = await firstMatches(bundle.folder, network.files)
   if (found.length > 0) return found.map((file) => join(bundle.folder, file))
   const { name: bundleName, sources } = bundle.manifest
-  const remedy = sources ? `Fetch them with: moma models pull ${bundleName}.` : 'They should lie beside its manifest.'
+  const option = name.startsWith('metrics.') ? ' --metrics' : ''
+  const remedy = sources
+    ? `Fetch them with: moma models pull ${bundleName}${option}.`
+    : 'They should lie beside its manifest.'
   throw new BundleError(
     'notPulled',
     `The bundle ${bundleName} has no file ${network.files.join(' or ')} for ${name} in ${bundle.folder}. ${remedy}`,
@@ -151,7 +162,9 @@ function verdict(missing: number, files: number): BundleState {
 export async function bundleState(bundle: Bundle): Promise<BundleState> {
   if (await isRehearsal(bundle.folder)) return { kind: 'rehearsal' }
   const lock = await readLock(bundle.folder)
-  const belongs = lock?.sources === sourcesDigest(bundle.manifest)
+  const belongs = [false, true].some(
+    (withMetrics) => lock?.sources === sourcesDigest(wantedSources(bundle.manifest, withMetrics)),
+  )
   return lock && belongs ? stateByLock(bundle.folder, lock) : stateByPatterns(bundle)
 }
 

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeWhole } from '../whole-file.ts'
 import { type Digest, hashFile, startHash } from './digest.ts'
 import { BundleError, systemCode } from './errors.ts'
 import { isSafePath } from './paths.ts'
@@ -65,20 +66,6 @@ export async function readLock(folder: string): Promise<Lock | undefined> {
           : ''
     throw new BundleError('lock', `${why} Remove it and pull again; files that are whole are not fetched twice.`)
   }
-}
-
-/** Writes a file so that a reader sees the old content or the new one, never a part. */
-export async function writeWhole(file: string, content: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true })
-  const beside = `${file}.new`
-  const handle = await open(beside, 'w')
-  try {
-    await handle.writeFile(content)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(beside, file)
 }
 
 export async function writeLock(folder: string, lock: Lock): Promise<void> {

@@ -50,6 +50,9 @@ test.each([
   ],
   ['networks.mapping.kind', undefined, 'networks.mapping.kind is missing; allowed: "linear", "gated".'],
   ['networks.vae', undefined, 'networks.vae is missing; allowed: an object'],
+  ['metrics', { dino: 1 }, 'metrics.dino is 1; allowed: an object'],
+  ['metrics', { resizePx: 8 }, 'metrics.resizePx is 8; allowed: no such field here, only dino, clipVision, clipText'],
+  ['prompts', '../prompts.json', 'prompts is "../prompts.json"; allowed: a relative path'],
   ['tokenizers.clip.folder', '/etc', 'tokenizers.clip.folder is "/etc"; allowed: a relative path'],
   [
     'licences.free',
@@ -93,7 +96,7 @@ test('a manifest that is missing, too long or no JSON is named', async () => {
 })
 
 test('the digest of the sources changes with them and with nothing else', () => {
-  const digest = (fields: Record<string, unknown>) => sourcesDigest(parseManifest(manifestOf(fields), 'm'))
+  const digest = (fields: Record<string, unknown>) => sourcesDigest(parseManifest(manifestOf(fields), 'm').sources)
   expect(digest({ sources: [source], title: 'Other' })).toBe(digest({ sources: [source] }))
   expect(digest({ sources: [{ ...source, revision: 'next' }] })).not.toBe(digest({ sources: [source] }))
 })
@@ -110,7 +113,8 @@ test('every manifest of the project is sound, and its networks read only files t
         'anyOf' in file ? file.anyOf.flat().map((from) => `${file.to}/${from.split('/').at(-1)}`) : [file.to],
       ),
     )
-    for (const network of Object.values(manifest.networks)) {
+    const { tokenizer: _, ...metrics } = manifest.metrics ?? {}
+    for (const network of [...Object.values(manifest.networks), ...Object.values(metrics)]) {
       for (const pattern of network?.files ?? []) expect([...brought, preparedDecoder]).toContain(pattern)
     }
   }

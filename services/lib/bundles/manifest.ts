@@ -51,6 +51,8 @@ const networkOptional = {
 }
 
 const network = object(networkRequired, networkOptional)
+/** `resizePx`: the picture's shorter side before the square is cut out of its middle; the network's own size if not said. */
+const metricNetwork = object(networkRequired, { ...networkOptional, resizePx: integer(16, 2048) })
 const mapping = object({ ...networkRequired, kind: oneOf('linear', 'gated') }, networkOptional)
 const tokenizer = object({ folder: safePath }, {})
 
@@ -120,7 +122,8 @@ const source = object(
     licence: text(60),
     files: list(sourceFile, 1, 64),
   },
-  {},
+  /** What the files are for, where not every bundle needs them: those for measuring are fetched only when asked for. */
+  { only: oneOf('metrics') },
 )
 
 const document = object(
@@ -147,16 +150,42 @@ const document = object(
     tokenizers: object({ clip: tokenizer, llama: tokenizer }, {}),
     licences: record(licence, 32),
   },
-  /** Absent where the weights lie beside the manifest. */
-  { sources: list(source, 1, 32) },
+  {
+    /** What pictures are measured with: DINO and a pair of CLIP; nothing is drawn with them. */
+    metrics: object(
+      { dino: metricNetwork, clipVision: metricNetwork, clipText: network },
+      /** Of the text half, where it is another than the one that draws. */
+      { tokenizer },
+    ),
+    /** A file of prompts to measure with, in the bundle's folder. */
+    prompts: safePath,
+    /** Absent where the weights lie beside the manifest. */
+    sources: list(source, 1, 32),
+  },
 )
 
 /** What a bundle is made of: networks with their configs and files, settings, licences and where the files come from. */
 export type Manifest = ReturnType<typeof document>
 export type Network = ReturnType<typeof network>
-export type NetworkName = keyof Manifest['networks']
+export type Metrics = NonNullable<Manifest['metrics']>
+type MetricName = Exclude<keyof Metrics, 'tokenizer'>
+export type NetworkName = keyof Manifest['networks'] | `metrics.${MetricName}`
 export type Source = ReturnType<typeof source>
 export type Settings = ReturnType<typeof settings>
+
+/** A network by its name; undefined where the bundle does not have it. */
+export function networkOf({ networks, metrics }: Manifest, name: NetworkName): Network | undefined {
+  switch (name) {
+    case 'metrics.dino':
+      return metrics?.dino
+    case 'metrics.clipVision':
+      return metrics?.clipVision
+    case 'metrics.clipText':
+      return metrics?.clipText
+    default:
+      return networks[name]
+  }
+}
 
 function checkReferences(manifest: Manifest, file: string): void {
   const targets = new Set<string>()
@@ -200,9 +229,14 @@ function parseJson(content: string, file: string): unknown {
   }
 }
 
-/** SHA-256 over the manifest's sources: says whether a lock still belongs to them. */
-export function sourcesDigest(manifest: Manifest): string {
+/** The sources of what draws, with those of what measures or without; undefined where the files lie beside the manifest. */
+export function wantedSources({ sources }: Manifest, withMetrics: boolean): readonly Source[] | undefined {
+  return sources?.filter(({ only }) => withMetrics || only !== 'metrics')
+}
+
+/** SHA-256 over sources: says whether a lock still belongs to them. */
+export function sourcesDigest(sources: readonly Source[] | undefined): string {
   return createHash('sha256')
-    .update(JSON.stringify(manifest.sources ?? []))
+    .update(JSON.stringify(sources ?? []))
     .digest('hex')
 }

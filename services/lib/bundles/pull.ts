@@ -7,7 +7,7 @@ import { BundleError, reasonOf } from './errors.ts'
 import { alone, guardName } from './guard.ts'
 import { type Hub, hubFromEnvironment, listRepository } from './hub.ts'
 import { type Lock, type LockedFile, readLock, writeLock } from './lock.ts'
-import { type Source, sourcesDigest } from './manifest.ts'
+import { type Manifest, type Source, sourcesDigest, wantedSources } from './manifest.ts'
 import { assertWritable, planSource } from './plan.ts'
 import { preparedDecoder } from './prepare.ts'
 import { isRehearsal, removeRehearsal } from './rehearsal-mark.ts'
@@ -28,6 +28,8 @@ export interface PullProgress {
 export interface PullOptions {
   /** Default: by the environment, see `hubFromEnvironment`. Its signal stops the pull. */
   readonly hub?: Hub
+  /** Whether what only measuring needs is fetched too. What was fetched once is kept whole by every later pull. */
+  readonly metrics?: boolean
   readonly onProgress?: (progress: PullProgress) => void
   /** Free bytes on the disk of a folder; default: asked of the file system. */
   readonly freeBytes?: (folder: string) => Promise<number>
@@ -139,6 +141,12 @@ async function fetchMissing(
   return { folder, files: files.length, totalBytes, transferredBytes }
 }
 
+/** Whether a pull before fetched what measuring needs. */
+function holdsMetrics(lock: Lock | undefined, { sources }: Manifest): boolean {
+  const repositories = sources?.filter(({ only }) => only === 'metrics').map(({ repository }) => repository)
+  return lock?.files.some(({ origin }) => origin && repositories?.includes(origin.repository)) ?? false
+}
+
 /** Files of the lock before that the sources no longer name would otherwise fill the disk unseen. */
 async function removeLeftovers(folder: string, before: Lock | undefined, files: readonly LockedFile[]): Promise<void> {
   const kept = new Set(files.map((file) => file.path))
@@ -159,12 +167,13 @@ async function removeLeftovers(folder: string, before: Lock | undefined, files: 
  */
 export async function pullBundle(bundle: Bundle, options: PullOptions = {}): Promise<PullReport> {
   const { manifest, folder } = bundle
-  const { name, sources } = manifest
+  const { name } = manifest
+  const lock = await readLock(folder)
+  const sources = wantedSources(manifest, options.metrics === true || holdsMetrics(lock, manifest))
   if (sources === undefined) {
     throw new BundleError('manifest', `The bundle ${name} comes with its files; there is nothing to pull.`)
   }
-  const digest = sourcesDigest(manifest)
-  const lock = await readLock(folder)
+  const digest = sourcesDigest(sources)
   const rehearsed = await isRehearsal(folder)
   if (
     !rehearsed &&

@@ -5,7 +5,7 @@ import { observingWeights } from '../weights/open-weights.ts'
 import { quote, type TensorEntry } from '../weights/tensor-entry.ts'
 import type { Weights } from '../weights/weights.ts'
 import { type Bundle, networkFiles } from './bundles.ts'
-import type { NetworkName } from './manifest.ts'
+import { type NetworkName, networkOf } from './manifest.ts'
 
 /** Names that a network's files may hold and no network takes. */
 export type UnusedTensors = Partial<Readonly<Record<NetworkName, readonly RegExp[]>>>
@@ -79,7 +79,7 @@ function keyOf({ file, name }: TensorEntry): string {
 async function patternsByFile(bundle: Bundle, unused: UnusedTensors): Promise<Map<string, readonly RegExp[]>> {
   const patterns = new Map<string, readonly RegExp[]>()
   for (const name of Object.keys(unused) as NetworkName[]) {
-    if (!bundle.manifest.networks[name]) continue
+    if (!networkOf(bundle.manifest, name)) continue
     for (const file of await networkFiles(bundle, name)) {
       patterns.set(file, [...(patterns.get(file) ?? []), ...(unused[name] ?? [])])
     }

@@ -20,7 +20,7 @@ async function locked() {
   await writeLock(bundle.folder, {
     formatVersion: 1,
     bundle: 'tiny',
-    sources: sourcesDigest(bundle.manifest),
+    sources: sourcesDigest(bundle.manifest.sources),
     files: all,
   })
   return { bundle, [Symbol.asyncDispose]: () => places[Symbol.asyncDispose]() }

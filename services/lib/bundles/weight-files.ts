@@ -1,7 +1,7 @@
 import { publishedConfig } from '../nn/published-config.ts'
 import type { WeightFiles } from '../weights/open-weights.ts'
 import { type Bundle, networkFiles } from './bundles.ts'
-import type { NetworkName } from './manifest.ts'
+import { type NetworkName, networkOf } from './manifest.ts'
 
 /** What messages call a network of a bundle. */
 export function networkPlace({ manifest }: Bundle, name: NetworkName): string {
@@ -13,7 +13,7 @@ export function networkPlace({ manifest }: Bundle, name: NetworkName): string {
  * missing and a RangeError on a precision that nothing computes in.
  */
 export async function weightFiles(bundle: Bundle, name: NetworkName, prefix = ''): Promise<WeightFiles> {
-  const network = bundle.manifest.networks[name]
+  const network = networkOf(bundle.manifest, name)
   const parts = [network?.prefix ?? '', prefix].filter((part) => part !== '')
   const compute = network?.compute ?? 'float32'
   if (compute === 'bfloat16') throw new RangeError('compute is bfloat16, allowed is float32 or float16')

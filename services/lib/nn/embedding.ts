@@ -1,7 +1,8 @@
-import { cast, cos, multiply, sin } from '../graph/ops/elementwise.ts'
+import { cast, cos, multiply, silu, sin } from '../graph/ops/elementwise.ts'
 import { concat, gather, range, unsqueeze } from '../graph/ops/layout.ts'
 import { constant, type Value } from '../graph/value.ts'
 import type { Weights } from '../weights/weights.ts'
+import { linear } from './linear.ts'
 
 /** torch Embedding: ids [...] (int64, below `count`) → [..., width]. Only the rows that are read leave the file. */
 export function embedding(w: Weights, ids: Value, count: number, width: number): Value {
@@ -17,6 +18,12 @@ export function timestepEmbedding(timestep: Value, channels: number): Value {
   const frequencies = Array.from({ length: half }, (_, index) => Math.exp((-Math.log(10000) * index) / half))
   const angles = multiply(unsqueeze(timestep, [1]), constant('float32', [1, half], frequencies))
   return concat([cos(angles), sin(angles)], 1)
+}
+
+/** diffusers Timesteps and TimestepEmbedding: timestep [B] → [B, 4 · channels]. */
+export function timeEmbedding(w: Weights, timestep: Value, channels: number): Value {
+  const hidden = silu(linear(w.at('linear_1'), cast(timestepEmbedding(timestep, channels), w.compute), 4 * channels))
+  return linear(w.at('linear_2'), hidden, 4 * channels)
 }
 
 /**

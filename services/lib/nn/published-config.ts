@@ -9,6 +9,11 @@ export interface PublishedConfig {
   readonly sizes: (field: string) => number[]
   /** A finite number above 0. */
   readonly number: (field: string, otherwise?: number) => number
+  readonly flag: (field: string, otherwise: boolean) => boolean
+  /** Checks a field that nobody may set to anything else: it is missing, or `allowed`, or a list of nothing else. */
+  readonly fixed: (field: string, allowed: string | number | boolean) => void
+  /** Whether the field is there and null, which for some fields is a choice of its own. */
+  readonly isNull: (field: string) => boolean
   readonly oneOf: <T extends string>(field: string, allowed: readonly T[], otherwise?: T) => T
 }
 
@@ -30,6 +35,16 @@ export function publishedConfig(config: unknown, source: string): PublishedConfi
       if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
       return fail(source, field, value, 'a number above 0')
     },
+    flag(field, otherwise) {
+      const value = read(field, otherwise)
+      return typeof value === 'boolean' ? value : fail(source, field, value, 'true or false')
+    },
+    fixed(field, allowed) {
+      const value = read(field, allowed)
+      const same = (Array.isArray(value) ? value : [value]).every((one) => one === allowed)
+      if (!same) fail(source, field, value, `${JSON.stringify(allowed)} alone`)
+    },
+    isNull: (field) => fields[field] === null,
     oneOf(field, allowed, otherwise) {
       const value = read(field, otherwise)
       return allowed.find((one) => one === value) ?? fail(source, field, value, `one of ${allowed.join(', ')}`)

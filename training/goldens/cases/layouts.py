@@ -24,9 +24,13 @@ from transformers import (
     CLIPVisionModelWithProjection,
     LlamaConfig,
     LlamaForCausalLM,
+    ViTConfig,
+    ViTModel,
 )
 
 from cases.clip_text import CONFIG as TOY_CLIP_TEXT
+from cases.metrics import VIT_CONFIG as TOY_VIT
+from cases.metrics import published
 from cases.unet import CONFIG as TOY_UNET
 from cases.vae import CONFIG as TOY_VAE
 from cases.vae import published_name
@@ -97,6 +101,29 @@ CLIP_VISION_H = {
     "patch_size": 14,
     "projection_dim": 1024,
 }
+CLIP_B = CLIP_VISION_L | {
+    "projection_dim": 512,
+    "text_config": CLIP_VISION_L["text_config"]
+    | {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8, "projection_dim": 512},
+    "vision_config": CLIP_VISION_L["vision_config"]
+    | {
+        "hidden_size": 768,
+        "image_size": 224,
+        "intermediate_size": 3072,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "patch_size": 32,
+        "projection_dim": 512,
+    },
+}
+DINO_S = TOY_VIT | {
+    "hidden_size": 384,
+    "image_size": 224,
+    "intermediate_size": 1536,
+    "num_attention_heads": 6,
+    "num_hidden_layers": 12,
+    "patch_size": 16,
+}
 LLAVA = {
     "architectures": ["LlavaLlamaForCausalLM"],
     "bos_token_id": 1,
@@ -154,6 +181,8 @@ config. What the published files call otherwise, or hold besides, is put in:
 | `clip-text-l` | prefix `text_model.`; int64 buffer `embeddings.position_ids` [1, 77] | the transformers of 2022, when Stable Diffusion 1.5 was published, saved the buffer; files saved today lack it, so it must be optional |
 | `clip-vision-l14-336` | the file holds the whole CLIPModel: both towers, both projections, `logit_scale`, both `position_ids` | 1,711,974,081 bytes published, 1,711,782,004 of them these 592 tensors; the other 324 a tensor are the zip's |
 | `clip-vision-h14` | int64 buffer `position_ids` [1, 257] | IP-Adapter's image_encoder/model.safetensors has 2,528,373,448 bytes: exactly 520 float32 tensors, this buffer and the header; without the buffer it would be 2,528,371,296 |
+| `clip-b32` | as `clip-vision-l14-336` | the same publisher, the same library |
+| `dino-vits16` | `encoder.layer.<n>.attention.attention.query`, … where today's modules say `layers.<n>.attention.q_proj`, … | `save_pretrained` of today still writes the published names |
 | `llava-llama-7b` | `model.mm_projector.*` added | see below |
 | `moma-adapters`, `ip-adapter_sd15` | nested dicts of the torch file, joined with dots | the loaders in the authors' code |
 
@@ -194,10 +223,15 @@ def clip_text():
     return prefixed("text_model", shapes(model)) | position_ids("text_model", 77)
 
 
-def clip_vision_l():
-    config = CLIPConfig(**{key: value for key, value in CLIP_VISION_L.items() if key != "architectures"})
+def whole_clip(published_config, tokens):
+    config = CLIPConfig(**{key: value for key, value in published_config.items() if key != "architectures"})
     names = shapes(on_meta(lambda: CLIPModel(config)))
-    return names | position_ids("text_model", 77) | position_ids("vision_model", 577)
+    return names | position_ids("text_model", 77) | position_ids("vision_model", tokens)
+
+
+def dino():
+    tensors = published(ViTModel(ViTConfig(**DINO_S)))
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
 def clip_vision_h():
@@ -220,8 +254,10 @@ def make():
         "unet-sd15": (UNET, shapes(unet)),
         "vae-sd": (VAE, shapes(vae, published_name)),
         "clip-text-l": (CLIP_TEXT, clip_text()),
-        "clip-vision-l14-336": (CLIP_VISION_L, clip_vision_l()),
+        "clip-vision-l14-336": (CLIP_VISION_L, whole_clip(CLIP_VISION_L, 577)),
         "clip-vision-h14": (CLIP_VISION_H, clip_vision_h()),
+        "clip-b32": (CLIP_B, whole_clip(CLIP_B, 50)),
+        "dino-vits16": (DINO_S, dino()),
         "llava-llama-7b": (LLAVA, llava()),
         "moma-adapters": (
             MOMA_ADAPTERS,

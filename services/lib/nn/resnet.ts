@@ -1,10 +1,10 @@
-import { add, silu } from '../lib/graph/ops/elementwise.ts'
-import { unsqueeze } from '../lib/graph/ops/layout.ts'
-import type { Value } from '../lib/graph/value.ts'
-import { channelsOf, conv2d } from '../lib/nn/convolution.ts'
-import { linear } from '../lib/nn/linear.ts'
-import { type GroupNormConfig, groupNorm } from '../lib/nn/normalization.ts'
-import type { Weights } from '../lib/weights/weights.ts'
+import { add, silu } from '../graph/ops/elementwise.ts'
+import { unsqueeze } from '../graph/ops/layout.ts'
+import type { Value } from '../graph/value.ts'
+import type { Weights } from '../weights/weights.ts'
+import { channelsOf, conv2d } from './convolution.ts'
+import { linear } from './linear.ts'
+import { type GroupNormConfig, groupNorm } from './normalization.ts'
 
 /**
  * diffusers ResnetBlock2D: x [B, Cin, H, W] → [B, out, H, W]. `time` [B, E] is the time embedding after its SiLU, which

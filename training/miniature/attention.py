@@ -1,0 +1,211 @@
+"""MoMA's attentions for training: a batch of unlike samples, each with its own subject, context and masks.
+
+The goldens' `MomaAttention` draws one request; the formulas and the layout of the learned maps are the same:
+
+    adapters = Adapters(unet)                # installs a processor at every attention of the UNet
+    with adapters.reading():                 # ordinary attention; every attn1 keeps the reference's keys and values
+        unet(reference_latents, 0, noun_states)
+    with adapters.given(Given(...)) as maps: # one call of the UNet
+        unet(latents, t, text_states)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+BACKGROUND_BELOW = 0.2
+
+
+@dataclass
+class Given:
+    """What all attentions of one call share; rows are the samples of the batch."""
+
+    subject_tokens: Tensor | None = None  # [n, T] of 0 and 1: the noun's tokens; maps are recorded where given
+    context: Tensor | None = None  # [n, 4, D]
+    context_scale: float = 1.0
+    gate: Tensor | None = None  # [n, 1, h, w], 0 … 1: m_gen; None is 1 everywhere
+    reference_mask: Tensor | None = None  # [n, 1, h, w]: the reference's subject where above 0
+    strength: Tensor | None = None  # [n]: β; None leaves the subject branch out
+    size: tuple[int, int] = (16, 16)  # of the latents
+    maps: list[Tensor] = field(default_factory=list)  # filled by the cross-attentions: [n, 1, h_l, w_l]
+
+    def shrunk(self, picture: Tensor, tokens: int) -> Tensor:
+        """[n, 1, h, w] → [n, tokens, 1] by nearest neighbour."""
+        return F.interpolate(picture, self.size_of(tokens), mode="nearest").flatten(2).transpose(1, 2)
+
+    def size_of(self, tokens: int) -> tuple[int, int]:
+        height, width = self.size
+        shrink = round((height * width / tokens) ** 0.5)
+        return height // shrink, width // shrink
+
+
+class SubjectAttention(nn.Module):
+    """z = Attn(Q, K, V) + β · s · m_gen ⊙ Attn(Q, K_ref, V_ref). The maps start as identities, s at zero."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.to_k_ip = nn.Linear(channels, channels, bias=False)
+        self.to_v_ip = nn.Linear(channels, channels, bias=False)
+        nn.init.eye_(self.to_k_ip.weight)
+        nn.init.eye_(self.to_v_ip.weight)
+        self.scale_learnable = nn.Parameter(torch.zeros(1))
+        self.reading = False
+        self.given: Given | None = None
+        self.key = self.value = None
+
+    def forward(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        result = attend(query, key, value, attn.heads)
+        if self.reading:
+            self.key, self.value = key.detach(), value.detach()
+        elif self.given is not None and self.given.strength is not None:
+            result = result + self.subject(query, attn.heads, self.given)
+        return attn.to_out[1](attn.to_out[0](result))
+
+    def subject(self, query: Tensor, heads: int, given: Given) -> Tensor:
+        tokens = query.shape[1]
+        shown = given.shrunk(given.reference_mask, tokens)[:, :, 0] > 0
+        shown |= ~shown.any(1, keepdim=True)  # too small to leave a token: all of them
+        seen = attend(query, self.to_k_ip(self.key), self.to_v_ip(self.value), heads, shown[:, None, None, :])
+        gate = 1 if given.gate is None else given.shrunk(given.gate, tokens)
+        return given.strength[:, None, None] * self.scale_learnable * gate * seen
+
+
+class ContextAttention(nn.Module):
+    """z = Attn(Q, K_text, V_text) + m_gen ⊙ Attn(Q, K_ctx, V_ctx), and the subject's map. The maps start as the text's."""
+
+    def __init__(self, attn: nn.Module):
+        super().__init__()
+        channels, context_channels = attn.to_k.weight.shape
+        self.to_k_ip = nn.Linear(context_channels, channels, bias=False)
+        self.to_v_ip = nn.Linear(context_channels, channels, bias=False)
+        self.to_k_ip.weight.data.copy_(attn.to_k.weight)
+        self.to_v_ip.weight.data.copy_(attn.to_v.weight)
+        self.given: Given | None = None
+
+    def forward(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query = attn.to_q(hidden_states)
+        key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        given = self.given
+        if given is None or given.subject_tokens is None:
+            result = attend(query, key, value, attn.heads)
+        else:
+            result = attend_and_map(query, key, value, attn, given)
+        if given is not None and given.context is not None:
+            seen = attend(query, self.to_k_ip(given.context), self.to_v_ip(given.context), attn.heads)
+            gate = 1 if given.gate is None else given.shrunk(given.gate, query.shape[1])
+            result = result + given.context_scale * gate * seen
+        return attn.to_out[1](attn.to_out[0](result))
+
+
+class MapAttention:
+    """A cross-attention of the text alone that records the subject's map; has no weights."""
+
+    def __init__(self):
+        self.given: Given | None = None
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query = attn.to_q(hidden_states)
+        key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        if self.given is None:
+            result = attend(query, key, value, attn.heads)
+        else:
+            result = attend_and_map(query, key, value, attn, self.given)
+        return attn.to_out[1](attn.to_out[0](result))
+
+
+@contextmanager
+def recording_maps(unet: UNet2DConditionModel, given: Given) -> Iterator[list[Tensor]]:
+    """Within it the cross-attentions of a UNet without adapters fill `given.maps`."""
+    for name, processor in list(unet.attn_processors.items()):
+        if name.endswith("attn2.processor"):
+            if not isinstance(processor, MapAttention):
+                unet.get_submodule(name.removesuffix(".processor")).set_processor(processor := MapAttention())
+            processor.given = given
+    try:
+        yield given.maps
+    finally:
+        for processor in unet.attn_processors.values():
+            if isinstance(processor, MapAttention):
+                processor.given = None
+
+
+class Adapters(nn.Module):
+    """The processors of a UNet in the published numbering: down, up and middle blocks, `attn1` before `attn2`."""
+
+    def __init__(self, unet: UNet2DConditionModel):
+        super().__init__()
+        processors = {}
+        for name in unet.attn_processors:
+            attn = unet.get_submodule(name.removesuffix(".processor"))
+            own = name.endswith("attn1.processor")
+            processors[name] = SubjectAttention(attn.to_q.in_features) if own else ContextAttention(attn)
+        self.layers = nn.ModuleList(processors.values())
+        unet.set_attn_processor(dict(processors))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        for layer in self.layers[::2]:
+            layer.reading = True
+        try:
+            yield
+        finally:
+            for layer in self.layers[::2]:
+                layer.reading = False
+
+    @contextmanager
+    def given(self, given: Given) -> Iterator[list[Tensor]]:
+        for layer in self.layers:
+            layer.given = given
+        try:
+            yield given.maps
+        finally:
+            for layer in self.layers:
+                layer.given = None
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    """[n, T, C] each → [n, T, C]; keys where the boolean mask is False are left out."""
+    query, key, value = (split(x, heads) for x in (query, key, value))
+    return join(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+
+
+def attend_and_map(query: Tensor, key: Tensor, value: Tensor, attn, given: Given) -> Tensor:
+    """Text attention; the share of it that goes to the subject's tokens is added to `given.maps`."""
+    query, key, value = (split(x, attn.heads) for x in (query, key, value))
+    probabilities = (query @ key.transpose(-1, -2) * attn.scale).softmax(-1)  # [n, H, T, text tokens]
+    subject = (probabilities.mean(1) * given.subject_tokens[:, None, :]).sum(-1)  # [n, T]
+    given.maps.append(subject.unflatten(1, (1, *given.size_of(subject.shape[1]))))
+    return join(probabilities @ value)
+
+
+def split(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).flatten(2)
+
+
+def combine_maps(maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """The mask of a step [n, 1, h, w] from the maps of its cross-attentions."""
+    mask = mean_map(maps, size)
+    return spread(torch.where(mask > BACKGROUND_BELOW, mask, torch.zeros_like(mask)))
+
+
+def mean_map(maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Each map spread over 0 … 1, brought to one size, averaged, spread again: [n, 1, h, w]."""
+    return spread(torch.stack([F.interpolate(spread(one), size, mode="nearest") for one in maps]).mean(0))
+
+
+def spread(x: Tensor) -> Tensor:
+    """(x − min) / (max − min) within each sample."""
+    lowest, highest = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return (x - lowest) / (highest - lowest).clamp_min(1e-6)

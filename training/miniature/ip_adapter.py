@@ -1,0 +1,71 @@
+"""The baseline, and where stage 2's context maps start from: IP-Adapter on the miniature's UNet.
+
+    python -m training.miniature.ip_adapter --minutes 10 --out .moma/training/ip_adapter
+
+Image projection and the cross-attentions' `to_k_ip`, `to_v_ip` learn from the embedding of the picture itself; text,
+picture and both are left out now and then, for guidance. The UNet is frozen.
+
+Writes OUT/adapter.pt: {"image_proj", "ip_adapter"}, the layout of ip-adapter_sd15.bin.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.miniature.attention import Adapters, Given
+from training.miniature.common import options, replace_file, train
+from training.miniature.diffusion import Noise, Texts, latents_of, open_unet, prompts
+from training.miniature.llava import ImageProjection
+from training.miniature.pool import Pool
+from training.miniature.stage1 import Vision
+from training.miniature.towers import EMBEDDING
+
+TEXT_CHANNELS = 128
+NO_PICTURE = 0.05  # share of the samples whose text stays and whose embedding is zero
+
+
+class IpAdapter(nn.Module):
+    """What learns: the image projection, and the cross-attentions' maps by their numbers."""
+
+    def __init__(self, adapters: Adapters):
+        super().__init__()
+        self.image_proj = ImageProjection(EMBEDDING, TEXT_CHANNELS)
+        self.ip_adapter = nn.ModuleDict({str(k): adapters.layers[k] for k in range(1, len(adapters.layers), 2)})
+
+    def checkpoint(self) -> dict[str, dict[str, Tensor]]:
+        return {"image_proj": self.image_proj.state_dict(), "ip_adapter": self.ip_adapter.state_dict()}
+
+
+def main() -> None:
+    o = options("ip_adapter", minutes=10, batch_cpu=24, batch_gpu=256)
+    pool = Pool(o.beside("pool"), shards=o.shards)
+    latents = latents_of(pool, o.beside("vae") / "vae", o.device)
+    texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
+    embeddings = Vision(o.beside("clip") / "image_encoder", o.device).embeddings(pool)
+    noise = Noise(o.device)
+    unet = open_unet(o.beside("unet") / "unet", o.device)
+    torch.manual_seed(o.seed)
+    adapters = Adapters(unet).to(o.device)
+    learner = IpAdapter(adapters)
+
+    def losses(model: IpAdapter, step: int):
+        rng = o.rng(step)
+        rows = rng.integers(len(pool), size=o.batch)
+        noisy, epsilon, timesteps = noise.draw(latents.tensor(rows).to(o.device), rng)
+        words, empty = prompts(pool, rows, rng)
+        left_out = torch.from_numpy(empty | (rng.random(len(rows)) < NO_PICTURE)).to(o.device)[:, None]
+        seen = torch.where(left_out, 0, embeddings.tensor(rows).to(o.device))
+        with adapters.given(Given(context=model.image_proj(seen))):
+            predicted = unet(noisy, timesteps, texts.states(words)[0]).sample
+        loss, plain = noise.loss(predicted, epsilon, timesteps)
+        return {"loss": loss, "epsilon": plain}
+
+    def publish(average: IpAdapter) -> None:
+        replace_file(o.out / "adapter.pt", lambda path: torch.save(average.checkpoint(), path))
+
+    train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.99)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Stage 2: the attentions learn to draw a given thing: subject maps from zero, context maps from IP-Adapter's.
+
+    python -m training.miniature.stage2 --minutes 15 --out .moma/training/stage2
+
+Image and text encoders, MLLM and UNet are frozen. A sample is a pair: the reference goes through the UNet once at t = 0
+with its noun, which gives every self-attention K_ref and V_ref; the target is denoised with its text, the context
+embedding that stage 1's MLLM gives, and the subject branch. m_gen is the thing's true area in the target (at sampling
+it is read off the cross-attentions, which are frozen here and so have nothing to learn from it), or 1 everywhere for
+one sample in ten and for t ≥ 950, where sampling has no mask yet and the subject branch is off.
+
+Writes OUT/adapters.pt: {"projectors", "self_cross_attentions"}, part of the layout of attn_adapters_projectors.th.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.miniature.attention import Adapters, Given
+from training.miniature.common import Options, options, replace_file, train
+from training.miniature.diffusion import (
+    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, open_unet, prompts, small_masks,
+)  # fmt: skip
+from training.miniature.ip_adapter import TEXT_CHANNELS
+from training.miniature.llava import ImageProjection, Instructions
+from training.miniature.pool import Pool, Rows, digest_of_file
+from training.miniature.stage1 import Questions, Vision, open_mllm
+from training.miniature.towers import EMBEDDING
+
+UNMASKED = 0.1
+
+
+class Moma(nn.Module):
+    """What learns: the image projection and every attention's maps."""
+
+    def __init__(self, adapters: Adapters):
+        super().__init__()
+        self.projectors = ImageProjection(EMBEDDING, TEXT_CHANNELS)
+        self.self_cross_attentions = adapters.layers
+
+    def start_from(self, ip_adapter: Path) -> None:
+        saved = torch.load(ip_adapter, weights_only=True)
+        self.projectors.load_state_dict(saved["image_proj"])
+        missing = self.self_cross_attentions.load_state_dict(saved["ip_adapter"], strict=False)
+        if missing.unexpected_keys:
+            raise ValueError(f"{ip_adapter}: unexpected {missing.unexpected_keys}")
+
+    def checkpoint(self) -> dict[str, dict[str, Tensor]]:
+        return {"projectors": self.projectors.state_dict(), "self_cross_attentions": self.self_cross_attentions.state_dict()}
+
+
+def context_embeddings(o: Options, pool: Pool) -> Rows:
+    """[E] of every row as stage 1's MLLM tells it from the row's partner; made once."""
+    vision = Vision(o.beside("clip") / "image_encoder", o.device)
+    instructions = Instructions(o.beside("tokenizers"))
+    mllm = open_mllm(o.beside("stage1"), instructions, o.device)
+    questions = Questions(pool, vision, instructions)
+    digest = digest_of_file(o.beside("stage1") / "mllm.pt", vision.digest)
+    return pool.cached("context", digest, lambda rows: questions.ask(mllm, rows))
+
+
+def main() -> None:
+    o = options("stage2", minutes=15, batch_cpu=24, batch_gpu=256)
+    pool = Pool(o.beside("pool"), shards=o.shards)
+    latents = latents_of(pool, o.beside("vae") / "vae", o.device)
+    texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
+    contexts = context_embeddings(o, pool)
+    noise = Noise(o.device)
+    unet = open_unet(o.beside("unet") / "unet", o.device)
+    adapters = Adapters(unet).to(o.device)
+    learner = Moma(adapters)
+    learner.start_from(o.beside("ip_adapter") / "adapter.pt")
+
+    def losses(model: Moma, step: int):
+        rng = o.rng(step)
+        rows = rng.choice(pool.pairs, size=o.batch)
+        labels = [pool.labels[row] for row in rows]
+        target, reference = (latents.tensor(which).to(o.device) for which in (rows, rows ^ 1))
+        noisy, epsilon, timesteps = noise.draw(target, rng)
+        words, empty = prompts(pool, rows, rng)
+        with torch.no_grad(), adapters.reading():
+            unet(noise.almost_none(reference, rng), torch.zeros_like(timesteps), texts.nouns(labels))
+        context = torch.where(torch.from_numpy(empty).to(o.device)[:, None], 0, contexts.tensor(rows).to(o.device))
+        early = timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
+        unmasked = early | torch.from_numpy(rng.random(len(rows)) < UNMASKED).to(o.device)
+        given = Given(
+            context=model.projectors(context),
+            gate=small_masks(pool, rows, o.device).masked_fill(unmasked[:, None, None, None], 1),
+            reference_mask=small_masks(pool, rows ^ 1, o.device),
+            strength=(~early).float(),
+        )
+        with adapters.given(given):
+            predicted = unet(noisy, timesteps, texts.states(words)[0]).sample
+        loss, plain = noise.loss(predicted, epsilon, timesteps)
+        scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()
+        return {"loss": loss, "epsilon": plain, "mean_scale": scale}
+
+    def publish(average: Moma) -> None:
+        replace_file(o.out / "adapters.pt", lambda path: torch.save(average.checkpoint(), path))
+
+    train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.0, ema_decay=0.99)
+
+
+if __name__ == "__main__":
+    main()
