@@ -80,12 +80,13 @@ export function createWatch({ db, events, log, now, quietMs = 2000 }: WatchOptio
       let silences = 0
       for (;;) {
         if (isLookedAt) {
-          if (isFurther(row)) {
+          const message = isFurther(row) ? await rowMessage(row, event).catch(ignoreUnavailable) : null
+          if (message) {
             position = positionOf(row)
             silences = 0
-            yield rowMessage(row, event)
+            yield message
           }
-          if (isEnded(row.status)) return
+          if (message !== undefined && isEnded(row.status)) return
           queuePosition = row.queuePosition
         }
         isLookedAt = false
