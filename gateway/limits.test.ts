@@ -100,6 +100,15 @@ const cases: [string, string, Record<string, unknown>, string, string][] = [
     'LIMIT_EXCEEDED',
   ],
   [
+    'fields in fragments',
+    `{ ${repeat(8, (k) => `a${k}: generation(id: 1) { ...A }`)} }
+      fragment A on Generation { a: subject { ...B } b: subject { ...B } c: subject { ...B } }
+      fragment B on Subject { ${repeat(21, () => 'label')} }`,
+    {},
+    'has 536 fields, allowed are 500',
+    'LIMIT_EXCEEDED',
+  ],
+  [
     'directives',
     `{ capabilities { bundle ${repeat(51, () => '@skip(if: false)')} } }`,
     {},
