@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { GraphQLError, type GraphQLFormattedError } from 'graphql'
 import { type Code, MeshError, translateError } from '../services/lib/mesh/errors.ts'
-import type { Logger } from '../services/lib/mesh/log.ts'
+import { callFields, type Logger } from '../services/lib/mesh/log.ts'
 
 /** Codes of errors whose sentence was written for the client. */
 const publicCodes: ReadonlySet<unknown> = new Set([
@@ -48,7 +48,7 @@ export function presentError(error: unknown, log: Logger): GraphQLFormattedError
     const presentation = presentations[cause.code]
     if (presentation) {
       const [code, retryable, message = cause.message] = presentation
-      if (message !== cause.message) log.warn({ code: cause.code, reason: cause.message }, 'backend')
+      if (message !== cause.message) log.warn({ ...callFields(), code: cause.code, reason: cause.message }, 'backend')
       return { message, ...place, extensions: { code, retryable } }
     }
   } else if (cause instanceof GraphQLError) {
@@ -57,7 +57,7 @@ export function presentError(error: unknown, log: Logger): GraphQLFormattedError
     if (publicCodes.has(code)) return { message: cause.message, ...place, extensions: { code } }
   }
   const incident = randomUUID()
-  log.error({ incident, path, err: cause }, 'unexpected error')
+  log.error({ ...callFields(), incident, path, err: cause }, 'unexpected error')
   const message = `something went wrong here; the log has it under ${incident}`
   return { message, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR', incident } }
 }

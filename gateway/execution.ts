@@ -1,4 +1,5 @@
 import { type ExecutionResult, GraphQLError, OperationTypeNode } from 'graphql'
+import { MeshError } from '../services/lib/mesh/errors.ts'
 import type { Caller } from './access.ts'
 import { type ContextGround, createContext } from './context.ts'
 import { clientError } from './errors.ts'
@@ -43,9 +44,14 @@ export function createExecution({ supergraph, metrics, ...ground }: ExecutionOpt
 
   const execute = async (call: OperationCall): Promise<ExecutionResult> => {
     const { caller, variables } = await admit(call)
-    const signal = AbortSignal.any([call.signal, AbortSignal.timeout(limits.operationMs)])
-    const context = createContext(ground, caller.tenant, signal)
-    return supergraph.run(supergraph.plan(call.operation), call.operation, { variables, context })
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(tooLate), limits.operationMs)
+    try {
+      const context = createContext(ground, caller.tenant, AbortSignal.any([call.signal, late.signal]))
+      return await supergraph.run(supergraph.plan(call.operation), call.operation, { variables, context })
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   const events = async function* (call: OperationCall): AsyncGenerator<ExecutionResult, void, undefined> {
@@ -91,6 +97,8 @@ export function createExecution({ supergraph, metrics, ...ground }: ExecutionOpt
     },
   }
 }
+
+const tooLate = new MeshError('DEADLINE_EXCEEDED', `the operation took longer than ${limits.operationMs} ms`)
 
 /** An async generator that waits can't be returned: stopping it first wakes it. */
 function stoppable<T>(

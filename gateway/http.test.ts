@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { auditServer } from 'graphql-http'
 import { MeshError } from '../services/lib/mesh/errors.ts'
 import { examples } from './explorer/examples.js'
-import { openTestGateway, type TestGateway } from './test-gateway.ts'
+import { openTestGateway, type TestGateway, until } from './test-gateway.ts'
 
 // What the gateway answers over plain HTTP beside operations' results.
 
@@ -229,7 +229,7 @@ describe('uploads', () => {
     })
     request.on('error', () => undefined)
     request.write(randomBytes(1000))
-    while ((gateway.generation.calls.WriteUpload ?? 0) === before) await sleep(5)
+    await until(() => (gateway.generation.calls.WriteUpload ?? 0) > before)
     request.destroy()
     await sleep(50)
     expect((await put(url.href, randomBytes(70_000))).status).toBe(201)
@@ -303,9 +303,9 @@ describe('the rest', () => {
   test('it lives, and is ready while the generation service serves', async () => {
     const other = await another()
     const ready = async () => (await fetch(`${other.url}/readyz`)).status
-    while ((await ready()) !== 200) await sleep(10)
+    await until(async () => (await ready()) === 200)
     await other.generation.dispose()
-    while ((await ready()) !== 503) await sleep(10)
+    await until(async () => (await ready()) === 503)
     expect((await fetch(`${other.url}/healthz`)).status).toBe(200)
   })
 
@@ -327,6 +327,14 @@ describe('the rest', () => {
     })
   })
 
+  test('a subscription is told where it can be had', async () => {
+    const { status, errors } = await gateway.ask('subscription { generationProgress(id: "x") { cursor } }')
+    expect([status, errors![0]!.message]).toEqual([
+      400,
+      'subscriptions go over WebSocket at this address, or over server-sent events at its /stream',
+    ])
+  })
+
   test('operations are counted by type and outcome', async () => {
     await gateway.ask('{ capabilities { bundle } }')
     await gateway.ask('{ capabilities { bundle } subjects(first: 0) { nodes { id } } }')
@@ -341,7 +349,7 @@ describe('the rest', () => {
     const other = await another()
     const go = other.generation.hold('GetCapabilities')
     const asked = Promise.all(Array.from({ length: 10 }, () => other.ask('{ capabilities { bundle } }')))
-    while (other.generation.calls.GetCapabilities !== 10) await sleep(5)
+    await until(() => other.generation.calls.GetCapabilities === 10)
     const drained = Promise.all([other.drain(), other.drain()])
     await expect(fetch(`${other.url}/healthz`)).rejects.toThrow()
     go()
@@ -353,7 +361,7 @@ describe('the rest', () => {
     const other = await another({ MOMA_DRAIN_MS: '50' })
     other.generation.hold('GetCapabilities')
     const asked = other.ask('{ capabilities { bundle } }').catch((error) => error.message)
-    while (other.generation.calls.GetCapabilities !== 1) await sleep(5)
+    await until(() => other.generation.calls.GetCapabilities === 1)
     await other.drain()
     expect(await asked).toBe('fetch failed')
   })

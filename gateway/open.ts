@@ -11,7 +11,7 @@ import { createGatewayMetrics } from './metrics.ts'
 import { createGatewayServer } from './server.ts'
 import { loadSupergraph } from './supergraph.ts'
 
-// Read by Apollo's libraries: they report to nobody.
+// Apollo's gateway class reports its use unless this is set; it is not used here, nor would it say anything.
 process.env.APOLLO_TELEMETRY_DISABLED = '1'
 
 /**

@@ -52,8 +52,9 @@ export interface Supergraph {
 
 export const supergraphPath: string = join(import.meta.dirname, 'supergraph.graphql')
 
-/** Distinct operations whose plans are kept. */
+/** Distinct operations whose plans are kept, and the longest text of one: programs send the same few. */
 const keptPlans = 1000
+const longestKept = 16 * 1024
 
 /** Loads the committed supergraph. It is a part of the program: nothing is fetched, polled or reported. */
 export function loadSupergraph(log: Logger): Supergraph {
@@ -79,7 +80,7 @@ export function loadSupergraph(log: Logger): Supergraph {
       const plan = planner.buildQueryPlan(
         operationFromDocument(apiSchema, document, operationName === undefined ? {} : { operationName }),
       )
-      plans.set(key, plan)
+      if (source.length <= longestKept) plans.set(key, plan)
       return plan
     },
     async run(plan, { document, operation }, { variables, context }, sources = {}) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { formatAddress } from '../services/lib/mesh/address.ts'
 import { silentLogger } from '../services/lib/mesh/log.ts'
 import { createMetrics, type Metrics } from '../services/lib/mesh/metrics.ts'
@@ -56,5 +57,12 @@ export async function openTestGateway(env: NodeJS.ProcessEnv = {}): Promise<Test
     drain: () => gateway.drain(),
     dispose,
     [Symbol.asyncDispose]: dispose,
+  }
+}
+
+/** Resolves once it has come about. */
+export async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  for (const end = performance.now() + timeoutMs; !(await condition()); await sleep(5)) {
+    if (performance.now() > end) throw new Error('it did not come about')
   }
 }

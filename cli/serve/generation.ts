@@ -72,8 +72,6 @@ export function readGenerationConfig(
 }
 
 export interface HostedGeneration extends Hosted {
-  /** Whether a copy of every service that it needs serves. */
-  readonly reachesAll: boolean
   /** Takes no more generations and lets those under way finish, or puts them back. May be called again. */
   finish(): Promise<void>
 }
@@ -98,12 +96,14 @@ export async function openGeneration(
   const vision = opened.use(createVisionClient({ ...waiting, addresses: config.MOMA_VISION }))
   const context = opened.use(createContextClient({ ...waiting, addresses: config.MOMA_CONTEXT }))
   const drawing = opened.use(createDrawingClient({ ...waiting, addresses: config.MOMA_DENOISE }))
-  // Without a verdict nothing is drawn or shown: a generation waits for one, a person who sends a photo is told at once.
+  // Without a verdict nothing is drawn or shown. A generation waits for one; whoever sends a photo is told soon.
   const reviewTimeoutMs = config.MOMA_SERVICE_WAIT_MS + verdictMs
   const safety = opened.use(
     createSafetyClient({ ...waiting, addresses: config.MOMA_SAFETY, deadlineMs: reviewTimeoutMs }),
   )
-  const promptSafety = opened.use(createSafetyClient({ addresses: config.MOMA_SAFETY, tls, log }))
+  const soonSafety = opened.use(
+    createSafetyClient({ addresses: config.MOMA_SAFETY, tls, log, waitMs: verdictMs, deadlineMs: 2 * verdictMs }),
+  )
   const record = opened.use(
     await openRecord({
       config,
@@ -112,7 +112,7 @@ export async function openGeneration(
       jobs,
       events,
       vision,
-      safety: promptSafety,
+      safety: soonSafety,
       log,
       maxAttempts: defaultRunnerSettings.maxAttempts,
     }),
@@ -138,9 +138,6 @@ export async function openGeneration(
   const kept = opened.move()
   return {
     services: [record.service],
-    get reachesAll() {
-      return [vision, context, drawing, safety].every(({ serving }) => serving > 0)
-    },
     finish: () => runner.dispose(),
     dispose: () => kept.disposeAsync(),
   }

@@ -67,7 +67,7 @@ async function openServices(names: readonly ServiceName[], env: NodeJS.ProcessEn
     const kept = opened.move()
     return { services, dispose: () => kept.disposeAsync() }
   })
-  const isReady = () => services.every(({ readiness }) => readiness.ready) && (record?.reachesAll ?? true)
+  const isReady = () => services.every(({ readiness }) => readiness.ready)
   return {
     ready: until(isReady),
     async drain() {

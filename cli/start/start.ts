@@ -1,4 +1,6 @@
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isLoopback } from '../../gateway/config.ts'
 import { formatAddress } from '../../services/lib/mesh/address.ts'
 import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from '../../services/lib/mesh/config.ts'
@@ -20,9 +22,6 @@ export const startShape = {
   MOMA_DRAIN_MS: wholeSetting(0, 60_000).default(2000),
 }
 
-/** After this people are told that it takes its time, such as for networks of several gigabytes. */
-const patienceMs = 5000
-
 /** Beyond its draining, what a process may take to let go of what it has open. */
 const closeMs = 3000
 
@@ -39,7 +38,14 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
 
   const [compute, generation] = await freePorts(2)
   const local = (of: number | undefined) => `127.0.0.1:${of}`
-  const shared = { MOMA_DATA: data, MOMA_BUNDLE: bundle.name, LOG_LEVEL: config.LOG_LEVEL, MOMA_DRAIN_MS: `${drainMs}` }
+  const shared = {
+    MOMA_DATA: data,
+    MOMA_BUNDLE: bundle.name,
+    LOG_LEVEL: config.LOG_LEVEL,
+    MOMA_DRAIN_MS: `${drainMs}`,
+    // What was compiled at one start is there at the next.
+    NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE ?? join(data, 'compile-cache'),
+  }
   const member = (name: string, services: readonly string[], variables: NodeJS.ProcessEnv): Member => ({
     name,
     command: [process.execPath, join(import.meta.dirname, '../moma.ts'), 'serve', ...services],
@@ -51,7 +57,11 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const say = (line: string) => void process.stderr.write(`${line}\n`)
   const tree = supervise(
     [
-      member('compute', computeNames, { MOMA_LISTEN: local(compute) }),
+      {
+        ...member('compute', computeNames, { MOMA_LISTEN: local(compute) }),
+        // Where processors are few, networks that load would only hold up what people wait for.
+        ...(availableParallelism() < 4 ? { after: ['generation', 'gateway'] } : {}),
+      },
       member('generation', ['generation'], { MOMA_LISTEN: local(generation), ...computeAddresses }),
       member('gateway', ['gateway'], { HOST: host, PORT: `${port}`, MOMA_GENERATION: local(generation) }),
     ],
@@ -62,23 +72,30 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
     },
   )
   process.on('exit', () => tree.kill())
-  const patience = setTimeout(() => say('The networks are still being loaded …'), patienceMs)
   try {
-    const settled = await Promise.race([tree.ready.then(() => 'ready'), ending.asked.then(() => 'asked')])
-    clearTimeout(patience)
+    // The first pictures wait for the networks; everything else is there before them.
+    const working = Promise.all([tree.ready('generation'), tree.ready('gateway')])
+    const settled = await Promise.race([working.then(() => 'ready'), ending.asked.then(() => 'asked')])
     if (settled === 'ready') {
       await lock.tell({ gateway: formatAddress({ host, port }), generation: local(generation) })
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
       const url = `http://${formatAddress({ host, port })}`
       process.stdout.write(welcome({ url, data, seconds, note: bundle.note, loopback: isLoopback(host) }))
+      const loaded = tree.ready('compute').then(() => 'loaded')
+      const isLoaded = (await Promise.race([loaded, sleep(0, 'loading')])) === 'loaded'
+      if (!isLoaded) {
+        say(`The networks of ${bundle.name} are still being loaded; pictures wait for them.`)
+        loaded.then(() => say(`The networks of ${bundle.name} are loaded.`), ignore)
+      }
       await Promise.race([ending.asked, tree.failed])
     }
   } finally {
-    clearTimeout(patience)
     await tree.end()
   }
   leave(0)
 }
+
+const ignore = () => undefined
 
 /** Throws a ConfigError that says what runs there already, and where. */
 async function takeDataFolder(data: string) {

@@ -52,12 +52,21 @@ const isAlive = (pid: number) => {
 
 test('one that is killed is started again; the others go on', async () => {
   const { tree, restarts } = run([script('a', serving), script('b', serving)])
-  await tree.ready
+  await tree.ready()
   const { a, b } = tree.pids
   process.kill(a!, 'SIGKILL')
   await until(() => tree.pids.a !== undefined && tree.pids.a !== a)
   expect(tree.pids.b).toBe(b)
   expect(restarts).toEqual(['a ended by SIGKILL'])
+})
+
+test('one that comes after another is started when that one is ready', async () => {
+  const late = { ...script('b', serving), after: ['a'] }
+  const { tree } = run([late, script('a', `setTimeout(() => { ${serving} }, 300); setTimeout(() => {}, 1e6)`)])
+  expect(tree.pids.b).toBeUndefined()
+  await tree.ready('a')
+  await tree.ready()
+  expect(tree.pids.b).toBeGreaterThan(0)
 })
 
 test('ends in good order, the last one first', async () => {
@@ -69,7 +78,7 @@ test('ends in good order, the last one first', async () => {
         require('node:fs').appendFileSync(${JSON.stringify(file)}, '${name}'); process.exit() }, 50)); ${serving}`,
     )
   const { tree, restarts } = run([noting('a'), noting('b'), noting('c')])
-  await tree.ready
+  await tree.ready()
   await tree.end()
   expect(readFileSync(file, 'utf8')).toBe('cba')
   expect(tree.pids).toEqual({})
@@ -78,13 +87,13 @@ test('ends in good order, the last one first', async () => {
 
 test('one that never gets ready is given up', async () => {
   const { tree, restarts } = run([script('a', 'process.exit(1)'), script('b', serving)])
-  await expect(tree.ready).rejects.toThrow("a can't be started (ended with code 1)")
+  await expect(tree.ready()).rejects.toThrow("a can't be started (ended with code 1)")
   expect(restarts).toHaveLength(7)
 })
 
 test('a fault that another start cannot mend is not tried again', async () => {
   const { tree, lines, restarts } = run([script('a', 'console.error("PORT is x"); process.exit(2)')])
-  const error = await tree.ready.catch((reason: unknown) => reason)
+  const error = await tree.ready().catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(MemberFailed)
   expect(error).toMatchObject({ exitCode: 2 })
   expect(restarts).toEqual([])
@@ -98,13 +107,13 @@ test('a supervisor that is killed leaves nobody behind', async () => {
     'parent',
     `import(${path}).then(async ({ supervise }) => {
       const tree = supervise([{ ...${member}, env: process.env }], { drainMs: 1000, onLine() {} })
-      await tree.ready
+      await tree.ready()
       console.log(tree.pids.a)
       process.send('ready')
     })`,
   )
   const { tree, lines } = run([parent])
-  await tree.ready
+  await tree.ready()
   await until(() => lines.length > 0)
   const orphan = Number(lines[0]!.split(' ')[1])
   expect(isAlive(orphan)).toBe(true)

@@ -10,6 +10,8 @@ export interface Member {
   readonly name: string
   readonly command: readonly string[]
   readonly env: NodeJS.ProcessEnv
+  /** Is started once these are ready; when it ends it is started again at once. */
+  readonly after?: readonly string[]
 }
 
 export interface SupervisorOptions {
@@ -23,8 +25,8 @@ export interface SupervisorOptions {
 }
 
 export interface Supervisor {
-  /** Settles once every member has said that it is ready; throws MemberFailed where one can't be. */
-  readonly ready: Promise<void>
+  /** Settles once every member, or this one, has said that it is ready; throws MemberFailed where one can't be. */
+  ready(member?: string): Promise<void>
   /** Throws MemberFailed when a member can't be kept alive; never settles otherwise. */
   readonly failed: Promise<never>
   /** Process ids of those that live now, by name. */
@@ -92,11 +94,11 @@ export function supervise(members: readonly Member[], options: SupervisorOptions
     }
   }
 
-  const ready = members.map((member) => {
-    const first = Promise.withResolvers<void>()
-    void run(member, first.resolve)
-    return first.promise
-  })
+  const firsts = new Map(members.map(({ name }) => [name, Promise.withResolvers<void>()]))
+  const readyOf = (names: Iterable<string>) => Promise.all([...names].map((name) => firsts.get(name)?.promise))
+  for (const member of members) {
+    void readyOf(member.after ?? []).then(() => run(member, () => firsts.get(member.name)!.resolve()))
+  }
 
   const endOne = async (name: string): Promise<void> => {
     const child = living.get(name)
@@ -110,7 +112,9 @@ export function supervise(members: readonly Member[], options: SupervisorOptions
   let ending: Promise<void> | undefined
 
   return {
-    ready: Promise.race([Promise.all(ready).then(() => undefined), failed.promise]),
+    async ready(member) {
+      await Promise.race([readyOf(member === undefined ? firsts.keys() : [member]), failed.promise])
+    },
     failed: failed.promise,
     get pids() {
       return Object.fromEntries([...living].flatMap(([name, { pid }]) => (pid === undefined ? [] : [[name, pid]])))

@@ -38,6 +38,8 @@ interface Extra {
   readonly socket: WebSocket
   /** From the connection's parameters or its headers. */
   authorization: string | undefined
+  /** Aborted once the socket is closed. */
+  readonly gone: AbortSignal
 }
 
 /** Bytes that may wait for a client that does not read. */
@@ -77,14 +79,12 @@ export function openWebSockets(options: WebSocketOptions): GraphQLOverWebSocket 
       }
       const operation = prepareOperation(supergraph.schema, payload)
       if (!('document' in operation)) return operation
-      const { authorization, socket } = extra
-      const gone = new AbortController()
-      socket.once('close', () => gone.abort())
+      const { authorization, gone: signal } = extra
       const call: OperationCall = {
         operation,
         variables: payload.variables,
         identify: () => access.identify(authorization),
-        signal: gone.signal,
+        signal,
       }
       return {
         schema: supergraph.schema,
@@ -102,8 +102,7 @@ export function openWebSockets(options: WebSocketOptions): GraphQLOverWebSocket 
 
   sockets.on('connection', (socket: WebSocket, request: IncomingMessage) => {
     metrics.sockets(1)
-    // Of 100 operations at once, each waits for the end.
-    socket.setMaxListeners(limits.operationsPerSocket + 20)
+    const gone = new AbortController()
     socket.on('error', (error) => log.info({ reason: error.message }, 'websocket'))
     const closed = protocol.opened(
       {
@@ -119,12 +118,13 @@ export function openWebSockets(options: WebSocketOptions): GraphQLOverWebSocket 
           })
         },
       },
-      { request, socket, authorization: undefined },
+      { request, socket, authorization: undefined, gone: gone.signal },
     )
     const stopPings = keepAlive(socket, pingMs)
     socket.once('close', (code, reason) => {
       metrics.sockets(-1)
       stopPings()
+      gone.abort()
       closed(code, String(reason)).catch((error) => log.error({ err: error }, 'websocket close'))
     })
   })

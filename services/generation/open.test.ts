@@ -93,7 +93,9 @@ onOwnPostgres(
     await using server = await startPostgres(bin!)
     await withGeneration(folder, { DATABASE_URL: server.url }, async (client) => {
       const id = await accept(client, 'one')
-      const watched = Array.fromAsync(client.watchGeneration({ tenant, id }))
+      const watched = client.watchGeneration({ tenant, id })
+      // The row, then what was published: from here on it listens.
+      for (let heard = 0; heard < 2; heard++) await watched.next()
       server.stop()
       await expect(client.getGenerations({ tenant, ids: [id] })).rejects.toMatchObject({
         code: 'UNAVAILABLE',
@@ -104,7 +106,7 @@ onOwnPostgres(
       expect((await client.getGenerations({ tenant, ids: [id] })).generations).toMatchObject([{ id }])
       // Who watched all the while hears the end.
       await client.cancelGeneration({ tenant, id })
-      expect((await watched).at(-1)!.progress!.status).toBe('GENERATION_STATUS_CANCELED')
+      expect((await Array.fromAsync(watched)).at(-1)!.progress!.status).toBe('GENERATION_STATUS_CANCELED')
     })
     rmSync(folder, { recursive: true })
   },

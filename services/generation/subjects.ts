@@ -202,9 +202,8 @@ export function createSubjects(options: SubjectsOptions): Subjects {
       })
       if (!gone) throw notFound('subject', id)
       const isUnfinished = new Set<string>(unfinishedStatuses)
-      for (const row of gone.rows) {
-        if (isUnfinished.has(row.status)) await tell(events, log, snapshotOf({ ...row, status: 'CANCELED' }, now()))
-      }
+      const stopped = gone.rows.filter(({ status }) => isUnfinished.has(status))
+      await Promise.all(stopped.map((row) => tell(events, log, snapshotOf({ ...row, status: 'CANCELED' }, now()))))
       await assets.remove(gone.keys.slice(0, removedAtOnce))
     },
   }

@@ -23,7 +23,7 @@ export interface WatchOptions {
   readonly events: Events
   readonly log: Logger
   now(): Date
-  /** After so much silence the row is looked at: what was never published is in there. */
+  /** After so much silence, and up to four times as much where it goes on, the row is looked at: it has what was never published. */
   readonly quietMs?: number
 }
 
@@ -77,18 +77,22 @@ export function createWatch({ db, events, log, now, quietMs = 2000 }: WatchOptio
       if (position && isEndedPosition(position)) return
       // With a place among the events, what was published since comes first, in its order.
       let isLookedAt = event === null
+      let silences = 0
       for (;;) {
         if (isLookedAt) {
-          if (isFurther(row)) {
+          const message = isFurther(row) ? await rowMessage(row, event).catch(ignoreUnavailable) : null
+          if (message) {
             position = positionOf(row)
-            yield rowMessage(row, event)
+            silences = 0
+            yield message
           }
-          if (isEnded(row.status)) return
+          if (message !== undefined && isEnded(row.status)) return
           queuePosition = row.queuePosition
         }
         isLookedAt = false
-        const heard: Taken | null = await within(taken, quietMs, signal)
+        const heard: Taken | null = await within(taken, quietMs * Math.min(2 ** silences, 4), signal)
         if (heard === null) {
+          silences++
           // Published progress goes on while the database is away.
           const found: QueuedGeneration | null | undefined = await read(tenant, id).catch(ignoreUnavailable)
           if (found === null) throw unknown(id)
@@ -107,6 +111,7 @@ export function createWatch({ db, events, log, now, quietMs = 2000 }: WatchOptio
           continue
         }
         taken = take!()
+        silences = 0
         event = heard.event.cursor
         const decoded = decodeProgress(heard.event.data, event)
         if (!decoded || (position && comparePositions(decoded.position, position) < 0)) continue

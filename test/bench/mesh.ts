@@ -101,7 +101,7 @@ async function startMesh(): Promise<string> {
     { drainMs: 5000, onLine: (name, line) => process.stderr.write(`${name}: ${line}\n`) },
   )
   opened.defer(() => tree.end())
-  await tree.ready
+  await tree.ready()
   return `http://127.0.0.1:${port}`
 }
 

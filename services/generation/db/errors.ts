@@ -17,7 +17,7 @@ const foreignKeyViolation = '23503'
 const systemCodes =
   /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT|EHOSTDOWN)$/
 const pgWords =
-  /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|Client has encountered a connection error|was closed and is not queryable/
+  /Connection terminated|Query read timeout|not queryable|Client has encountered a connection error|was closed and is not queryable/
 
 /** The error below drizzle's, which repeats statement and values. */
 function native(error: unknown): unknown {
@@ -47,6 +47,10 @@ function isAway(error: unknown): boolean {
   return error instanceof Error && pgWords.test(error.message)
 }
 
+/** What pg says after waiting for one of its pool, or for the server to answer a new one. */
+const noConnectionFree = (error: unknown): boolean =>
+  error instanceof Error && /timeout exceeded when trying to connect/.test(error.message)
+
 /** An error of drizzle, pg or PGlite as a MeshError without statement and values; any other error as it is. */
 export function translateDatabaseError(error: unknown): unknown {
   const cause = native(error)
@@ -55,7 +59,7 @@ export function translateDatabaseError(error: unknown): unknown {
     return new MeshError('UNAVAILABLE', "generation: the database can't be reached, try again later", bare(cause))
   }
   const code = codeIn(cause)
-  if (code === statementTimeout || code === lockTimeout || anew.test(code)) {
+  if (noConnectionFree(cause) || code === statementTimeout || code === lockTimeout || anew.test(code)) {
     return new MeshError('UNAVAILABLE', 'generation: the database is too busy, try again later', bare(cause))
   }
   if (notText.test(code)) {

@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import { unionAll } from 'drizzle-orm/pg-core'
 import type { Queries } from '../db/database.ts'
-import { assets, checkpoints, type GenerationStatus, generations, images, previews } from '../db/schema.ts'
+import { assets, checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
 import type { EndReason } from '../runner/run-store.ts'
 import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
 
@@ -97,12 +97,15 @@ export async function lockTenant(queries: Queries, tenant: string): Promise<void
   await queries.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`generations of ${tenant}`}, 0))`)
 }
 
-export async function countQueued(queries: Queries, tenant: string): Promise<number> {
+/** A subject as far as a generation of it depends on it, and how many generations its tenant has waiting. */
+export async function findDrawable(queries: Queries, tenant: string, subjectId: string) {
+  const isWaiting = and(eq(generations.tenant, tenant), eq(generations.status, 'QUEUED'))
+  const waiting = queries.select({ queued: count() }).from(generations).where(isWaiting)
   const [found] = await queries
-    .select({ queued: count() })
-    .from(generations)
-    .where(and(eq(generations.tenant, tenant), eq(generations.status, 'QUEUED')))
-  return found?.queued ?? 0
+    .select({ status: subjects.status, verdict: subjects.verdict, queued: sql<number>`(${waiting})`.mapWith(Number) })
+    .from(subjects)
+    .where(and(eq(subjects.tenant, tenant), eq(subjects.id, subjectId)))
+  return found ?? null
 }
 
 /** QUEUED → CANCELED, RUNNING → CANCELING; null where it is neither. */
@@ -278,6 +281,11 @@ export async function findQueuedBefore(queries: Queries, before: Date, limit: nu
   return rows.map(({ id }) => id)
 }
 
-export async function insertGeneration(queries: Queries, row: GenerationRow): Promise<void> {
-  await queries.insert(generations).values(row)
+/** Answers how many are served before it. */
+export async function insertGeneration(queries: Queries, row: GenerationRow): Promise<number> {
+  // The row itself is not there yet for the statement that inserts it, and does not count.
+  const before = sql<number>`(select count(*) from "generations" ahead where ahead.status = 'QUEUED'
+    and (ahead.created_at, ahead.id) < (${row.createdAt.toISOString()}::timestamptz, ${row.id}))`.mapWith(Number)
+  const [inserted] = await queries.insert(generations).values(row).returning({ before })
+  return row.status === 'QUEUED' ? inserted!.before : 0
 }

@@ -25,7 +25,7 @@ export interface EndpointOptions {
 }
 
 /** Wait before a copy that is gone is looked for again; doubled up to the largest, and scattered. */
-const reconnectMs = { first: 100, largest: 5000 }
+const reconnectMs = { first: 50, largest: 1000 }
 
 interface Endpoint {
   readonly address: string

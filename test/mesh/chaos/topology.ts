@@ -92,7 +92,7 @@ export async function startOnServers(servers: {
     { drainMs: 5000, onLine: (name, line) => process.stderr.write(`${name}: ${line}\n`) },
   )
   process.on('exit', () => tree.kill())
-  await tree.ready
+  await tree.ready()
   return {
     url: `http://${gateway}`,
     victims: ['compute', 'compute', 'generation 1', 'generation 2', 'gateway'],
