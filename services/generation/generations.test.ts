@@ -296,7 +296,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
       maxSteps: 999,
       defaults: { steps: 4, guidance: 7.5, strengthRecontextualize: 1, strengthRetexture: 0.5 },
       executionProvider: 'cpu',
-      segmentation: false,
+      segmentation: true,
     })
   })
 
