@@ -9,7 +9,8 @@ if (Number(process.versions.node.split('.')[0]) >= 24) {
   await import(program)
 } else {
   const node = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url))
-  const child = spawn(node, [program, ...process.argv.slice(2)], { stdio: 'inherit' })
+  // By the channel the child notices when this process is killed.
+  const child = spawn(node, [program, ...process.argv.slice(2)], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   // The child hears the terminal's Ctrl-C itself and decides; this process only waits for it.
   process.on('SIGINT', () => undefined)
   process.on('SIGTERM', () => child.kill('SIGTERM'))

@@ -30,6 +30,8 @@ const random = createRandom(Number(options.seed))
 /** Seeds that are drawn over and over. */
 const seeds = [11, 12, 13]
 const outageMs = 30_000
+/** Kills without a generation that ends in between: a generation is given up after five attempts, and rightly so. */
+const maxKillsInARow = 3
 /** Longest wait for a mesh to be whole after a kill, and for all work to end after the last. */
 const recoveryMs = 90_000
 
@@ -55,6 +57,7 @@ const expected = await undisturbed()
 log(`drew ${seeds.length} pictures undisturbed`)
 
 let calm = false
+let completed = 0
 const accepted: Accepted[] = []
 const clients = Array.from({ length: Number(options.clients) }, (_, index) => keepDrawing(index))
 const { killed, recoveries } = await torment()
@@ -95,6 +98,7 @@ async function keepDrawing(index: number): Promise<void> {
     const one = await work.generation(subjectId, `client ${index}, ${count}`, seed)
     accepted.push(one)
     await work.untilEnded(one.id)
+    completed++
   }
 }
 
@@ -102,9 +106,12 @@ async function torment() {
   const killed: Record<string, number> = {}
   const recoveries: number[] = []
   const outage = options.outage ? away(options.outage) : Promise.resolve()
+  let seen = { completed, kills: 0 }
   for (let done = 0; done < kills; ) {
     deadline.throwIfAborted()
     await sleep(200 + 3000 * random())
+    if (completed > seen.completed) seen = { completed, kills: done }
+    if (done - seen.kills >= maxKillsInARow) continue
     const victim = topology.victims[Math.floor(random() * topology.victims.length)]!
     if (!(await topology.kill(victim))) continue
     done++

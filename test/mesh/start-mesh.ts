@@ -45,12 +45,13 @@ export async function startMesh({ readyTimeoutMs = 60_000, ...options }: StartOp
       HOST: '127.0.0.1',
       PORT: `${port}`,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // It ends with this process, whatever that dies of.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
   let output = ''
   const ready = new Promise<void>((resolve) => {
-    for (const stream of [child.stdout, child.stderr]) {
+    for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         output += text
         if (output.includes('is ready at')) resolve()

@@ -22,7 +22,12 @@ export interface Topology extends AsyncDisposable {
 const program = fileURLToPath(new URL('../../../cli/moma.ts', import.meta.url))
 
 /** A toy picture takes a second: a checkpoint every other step is in proportion. */
-const variables = { MOMA_BUNDLE: 'moma-toy', LOG_LEVEL: 'fatal', MOMA_CHECKPOINT_STEPS: '2', MOMA_PREVIEW_STEPS: '2' }
+const variables = {
+  MOMA_BUNDLE: 'moma-toy',
+  LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal',
+  MOMA_CHECKPOINT_STEPS: '2',
+  MOMA_PREVIEW_STEPS: '2',
+}
 
 /** `moma start`, whose supervisor may be killed too; whoever watches over it then starts it again. */
 export async function startEmbedded(): Promise<Topology> {
