@@ -287,7 +287,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   test('capabilities are those of the bundle, within the limits', async () => {
     expect(await world.client.getCapabilities({})).toMatchObject({
-      bundle: 'moma-toy',
+      bundle: 'moma-test',
       sizePx: 128,
       samplers: ['SAMPLER_DDIM', 'SAMPLER_DPM_SOLVER_PP_2M', 'SAMPLER_UNIPC'],
       methods: ['METHOD_MOMA', 'METHOD_IP_ADAPTER', 'METHOD_NO_MASK', 'METHOD_NO_SUBJECT', 'METHOD_NO_MLLM'],
