@@ -12,6 +12,7 @@ import { serveExplorer } from './http/explorer.ts'
 import { allowOrigins, guardHeaders, type OwnNames, refuseForeignHosts } from './http/headers.ts'
 import { sendProblem } from './http/problem.ts'
 import { carryRequestId } from './http/request.ts'
+import { serveStudio } from './http/studio.ts'
 import { takeUploads } from './http/uploads.ts'
 import { openWebSockets } from './http/web-sockets.ts'
 import { limits } from './limits/limits.ts'
@@ -63,12 +64,15 @@ export async function createGatewayServer(options: GatewayServerOptions): Promis
   app.route('/assets/:token').get(assets).all(only('GET, HEAD'))
   app.route('/uploads/:token').put(takeUploads({ generation, log })).all(only('PUT'))
   app.all('/graphql/stream', json, events.handle)
+  const studio = serveStudio()
+  if (studio) app.use(studio)
   if (options.explorer) {
     app.get('/graphql', (request, response, next) => {
       // Browsers that open the address, not programs that take anything.
       if (request.query.query !== undefined || !request.headers.accept?.includes('text/html')) return next()
       response.redirect('/explorer')
     })
+    // Where the studio is not built.
     app.get('/', (_, response) => response.redirect('/explorer'))
     app.use(serveExplorer(publicUrl))
   }

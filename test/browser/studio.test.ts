@@ -1,0 +1,183 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { type StartedMesh, startMesh } from '../mesh/start-mesh.ts'
+
+// A person's whole way through the studio, in Chromium, over a whole mesh with the toy bundle.
+
+const executablePath = '/usr/bin/chromium'
+const hasChromium = existsSync(executablePath)
+if (!hasChromium) console.warn(`the studio is not tested: there is no ${executablePath}`)
+
+/** Screenshots for whoever wants to look. */
+const shots = mkdtempSync(join(tmpdir(), 'moma-studio-shots-'))
+const axePath = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+const dist = fileURLToPath(new URL('../../gateway/studio/dist/studio', import.meta.url))
+
+let mesh: StartedMesh
+let browser: Browser
+let page: Page
+/** JavaScript errors, failed requests and reports of the Content-Security-Policy. */
+const faults: string[] = []
+
+beforeAll(async () => {
+  if (!hasChromium) return
+  mesh = await startMesh({ env: { MOMA_PREVIEW_STEPS: '1' } })
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync']
+  args.push('--disable-background-networking', '--disable-component-update')
+  browser = await chromium.launch({ executablePath, headless: true, args })
+  page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' })
+  page.setDefaultTimeout(20_000)
+  page.on('pageerror', (error) => faults.push(`error: ${error.message}`))
+  page.on('console', (message) => {
+    if (message.type() === 'error') faults.push(`console: ${message.text()}`)
+  })
+  page.on('requestfailed', (request) => {
+    // What a view that is left had still asked for.
+    const reason = request.failure()?.errorText
+    if (reason !== 'net::ERR_ABORTED') faults.push(`request: ${request.url()} ${reason}`)
+  })
+  page.on('response', (response) => {
+    if (response.status() >= 400) faults.push(`response: ${response.url()} ${response.status()}`)
+  })
+}, 90_000)
+
+afterAll(async () => {
+  await browser?.close()
+  await mesh?.[Symbol.asyncDispose]()
+}, 30_000)
+
+/** Screenshots in every size and colour, and what axe finds in each. */
+async function lookAt(name: string): Promise<void> {
+  for (const [width, height] of [
+    [1280, 900],
+    [360, 740],
+  ] as const) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.setViewportSize({ width, height })
+      await page.emulateMedia({ colorScheme })
+      await page.screenshot({ path: join(shots, `${name}-${width}-${colorScheme}.png`), fullPage: true })
+      // Not through addScriptTag: the page's policy holds for tests too.
+      await page.evaluate(readFileSync(axePath, 'utf8'))
+      const violations = await page.evaluate(async () => {
+        const { axe } = globalThis as unknown as {
+          axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> }
+        }
+        return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)
+      })
+      expect({ name, width, colorScheme, violations }).toEqual({ name, width, colorScheme, violations: [] })
+      const wide = await page.evaluate('document.documentElement.scrollWidth')
+      expect({ name, wide: Number(wide) <= width }).toEqual({ name, wide: true })
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 900 })
+  await page.emulateMedia({ colorScheme: 'light' })
+}
+
+const button = (name: string) => page.getByRole('button', { name, exact: true })
+
+async function draw(steps: number): Promise<void> {
+  await page.getByLabel('Steps').fill(String(steps))
+  await button('Draw it').click()
+  await page.waitForURL(/#\/generation\//)
+}
+
+const whenChromium = hasChromium ? describe : describe.skip
+
+whenChromium('the studio', () => {
+  test('a person label is refused kindly', async () => {
+    await page.goto(mesh.url)
+    await button('teapot').click()
+    await page.getByLabel('What is it?').fill('woman')
+    await button('Find it in the photo').click()
+    const refusal = page.locator('[data-code=PERSON_SUBJECT_REJECTED]')
+    await refusal.waitFor()
+    expect(await refusal.innerText()).toContain('leaves persons out by design')
+    await lookAt('refusal')
+  }, 60_000)
+
+  test('a photo becomes a subject, its mask is corrected by brush and by keyboard', async () => {
+    await page.getByLabel('What is it?').fill('teapot')
+    await button('Find it in the photo').click()
+    await page.waitForURL(/#\/subject\//)
+    const found = page.url()
+    await button('Correct the mask').click()
+    const canvas = page.getByRole('application')
+    const box = (await canvas.boundingBox())!
+    await page.mouse.move(box.x + 60, box.y + 60)
+    await page.mouse.down()
+    await page.mouse.move(box.x + 200, box.y + 160, { steps: 5 })
+    await page.mouse.up()
+    await canvas.press(' ')
+    await button('Undo').click()
+    await button('Redo').click()
+    await button('Erase').click()
+    await canvas.press('Shift+ArrowRight')
+    await lookAt('editor')
+    await button('Use this mask').click()
+    await page.waitForURL((url) => url.hash.startsWith('#/subject/') && url.href !== found)
+    await button('Correct the mask').waitFor()
+    await lookAt('subject')
+  }, 60_000)
+
+  test('a generation is watched, reloaded in the middle, and canceled', async () => {
+    await draw(400)
+    await page.getByAltText('The picture as it is becoming').waitFor()
+    await page.locator('.tint').waitFor()
+    await page.getByText(/Step [2-9]\d* of 400/).waitFor()
+    await lookAt('live')
+    const delays = (await page.evaluate(() => {
+      const marks = (name: string) => performance.getEntriesByName(name) as (PerformanceEntry & { detail: string })[]
+      const events = new Map(marks('preview-event').map(({ detail, startTime }) => [detail, startTime]))
+      return marks('preview-shown').map(({ detail, startTime }) => startTime - events.get(detail)!)
+    })) as number[]
+    const sorted = delays.toSorted((one, other) => one - other)
+    console.info(`previews shown after ${sorted.map(Math.round).join(', ')} ms`)
+    expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThan(200)
+    await page.reload()
+    await page.getByText(/Step \d+ of 400/).waitFor()
+    await button('Cancel').click()
+    await page.getByText('Canceled before it was done.').waitFor()
+  }, 60_000)
+
+  test('again with fewer steps: a result that is compared with the photo', async () => {
+    await page.getByRole('link', { name: 'Again with …' }).click()
+    await page.waitForURL(/#\/subject\/.*steps=400/)
+    await draw(4)
+    await page.getByText('Done: one picture.').waitFor()
+    await page.getByLabel('Compare with the photo').fill('50')
+    expect(await page.locator('.over').evaluate((image) => getComputedStyle(image as never).clipPath)).toContain('50%')
+    const download = page.waitForEvent('download')
+    await page.getByRole('link', { name: /^Download/ }).click()
+    expect((await download).suggestedFilename()).toMatch(/^teapot-\d+\.png$/)
+    await lookAt('result')
+  }, 60_000)
+
+  test('methods side by side, and everything in the history', async () => {
+    await page.getByRole('link', { name: 'Again with …' }).click()
+    await button('Methods side by side').click()
+    await page.waitForURL(/#\/beside\//)
+    await page.waitForFunction('document.querySelectorAll("[data-status=SUCCEEDED]").length === 5')
+    await lookAt('beside')
+    await page.getByRole('link', { name: 'Your things' }).click()
+    await page.getByRole('link', { name: 'teapot' }).first().click()
+    await page.waitForFunction('document.querySelectorAll(".card").length === 7')
+    await button('Delete').click()
+    await button('Delete it all').click()
+    await page.waitForURL(/#\/things/)
+    await lookAt('things')
+  }, 60_000)
+
+  test('without an error, a failed request or a report of the policy', () => expect(faults).toEqual([]))
+
+  test('its first load is at most 150 kB of compressed JavaScript', () => {
+    const scripts = readdirSync(dist).filter((name) => name.endsWith('.js'))
+    const bytes = scripts.reduce((sum, name) => sum + gzipSync(readFileSync(join(dist, name))).length, 0)
+    expect(bytes).toBeGreaterThan(1000)
+    expect(bytes).toBeLessThan(150_000)
+  })
+})
