@@ -12,6 +12,7 @@ import { dataFolder, startLock } from './data.ts'
 import { LockHeld, takeLock } from './lock.ts'
 import { freePorts, isFree } from './ports.ts'
 import { readableLine } from './readable.ts'
+import { buildMissingStudio } from './studio.ts'
 import { type Member, supervise } from './supervisor.ts'
 
 export const startShape = {
@@ -55,6 +56,8 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
     computeNames.map((name) => [`MOMA_${name.toUpperCase()}`, local(compute)]),
   )
   const say = (line: string) => void process.stderr.write(`${line}\n`)
+  const withoutStudio = await buildMissingStudio()
+  if (withoutStudio) say(withoutStudio)
   const tree = supervise(
     [
       {

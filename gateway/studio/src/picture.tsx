@@ -1,3 +1,4 @@
+import { useEffect, useState } from 'preact/hooks'
 import { ownAddress } from './api'
 
 /** A square picture with its mask as a tint over it. */
@@ -7,11 +8,31 @@ export function Picture(props: {
   mask?: string | null | undefined
   onShown?: () => void
 }) {
-  const mask = props.mask && `url("${ownAddress(props.mask)}")`
+  const url = useLoaded(props.url)
+  const mask = useLoaded(props.mask)
   return (
     <div class="picture">
-      {props.url ? <img src={ownAddress(props.url)} alt={props.alt} onLoad={props.onShown} /> : <span class="wait" />}
-      {mask && <span class="tint" style={{ maskImage: mask }} />}
+      {url ? <img src={url} alt={props.alt} onLoad={props.onShown} /> : <span class="wait" />}
+      {mask && <span class="tint" style={{ maskImage: `url("${mask}")` }} />}
     </div>
   )
+}
+
+/** The latest address whose picture is there: previews may be gone again before they have come. */
+function useLoaded(url: string | null | undefined): string | null {
+  const [loaded, setLoaded] = useState<string | null>(null)
+  useEffect(() => {
+    if (!url) return setLoaded(null)
+    let isLatest = true
+    const image = new Image()
+    image.src = ownAddress(url)
+    image.decode().then(
+      () => isLatest && setLoaded(image.src),
+      () => undefined,
+    )
+    return () => {
+      isLatest = false
+    }
+  }, [url])
+  return loaded
 }
