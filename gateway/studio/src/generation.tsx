@@ -50,7 +50,7 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
               url={snapshot?.preview?.url ?? subject?.image?.url}
               alt={snapshot?.preview ? 'The picture as it is becoming' : 'The photo it begins with'}
               mask={overlay ? snapshot?.mask?.url : null}
-              onShown={() => snapshot?.preview && performance.mark('preview-shown', { detail: snapshot.preview.url })}
+              onShown={(url) => performance.mark('preview-shown', { detail: url })}
             />
           </div>
           <progress max="1" value={snapshot?.fraction ?? generation.progress.fraction} aria-label="Progress" />

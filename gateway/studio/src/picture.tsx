@@ -6,14 +6,15 @@ export function Picture(props: {
   url: string | undefined
   alt: string
   mask?: string | null | undefined
-  onShown?: () => void
+  /** Gets the address as the API gave it. */
+  onShown?: (url: string) => void
 }) {
   const url = useLoaded(props.url)
   const mask = useLoaded(props.mask)
   return (
     <div class="picture">
-      {url ? <img src={url} alt={props.alt} onLoad={props.onShown} /> : <span class="wait" />}
-      {mask && <span class="tint" style={{ maskImage: `url("${mask}")` }} />}
+      {url ? <img src={ownAddress(url)} alt={props.alt} onLoad={() => props.onShown?.(url)} /> : <span class="wait" />}
+      {mask && <span class="tint" style={{ maskImage: `url("${ownAddress(mask)}")` }} />}
     </div>
   )
 }
@@ -27,7 +28,7 @@ function useLoaded(url: string | null | undefined): string | null {
     const image = new Image()
     image.src = ownAddress(url)
     image.decode().then(
-      () => isLatest && setLoaded(image.src),
+      () => isLatest && setLoaded(url),
       () => undefined,
     )
     return () => {
