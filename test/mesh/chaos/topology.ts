@@ -98,7 +98,7 @@ export async function startOnServers(servers: {
       member('generation 2', ['generation'], { ...at, MOMA_LISTEN: second }),
       member('gateway', ['gateway'], { HOST: '127.0.0.1', PORT: `${ports[3]}`, MOMA_GENERATION: `${first},${second}` }),
     ],
-    { drainMs: 5000, onLine: (name, line) => lines.push(`${name}: ${line}`) },
+    { drainMs: 5000, onLine: (name, line) => void lines.splice(0, lines.push(`${name}: ${line}`) - 100) },
   )
   process.on('exit', () => tree.kill())
   await tree.ready()
