@@ -99,7 +99,7 @@ def main() -> None:
     instructions = Instructions(o.beside("tokenizers") / "llama")
     embeddings, unseen_embeddings = vision.embeddings(pool), vision.embeddings(unseen)
     questions, unseen_questions = (Questions(which, vision, instructions) for which in (pool, unseen))
-    scale = float(embeddings.tensor(np.arange(1024)).std())
+    scale = float(embeddings.tensor(np.arange(min(1024, len(pool)))).std())
     model: nn.Module = Mllm(miniature_config(instructions.tokenizer.vocab_size()))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
 
