@@ -4,9 +4,10 @@ import { createMeshServer, type MeshServer } from '../lib/mesh/grpc-server.ts'
 import { alwaysReady } from '../lib/mesh/readiness.ts'
 import { createSlots } from '../lib/mesh/slots.ts'
 import { createSafetyClient } from './client.ts'
+import { createJudge } from './judge.ts'
+import { readPolicy } from './policy/policy.ts'
 import type { Safety, Verdict } from './safety.ts'
 import { createSafetyServer } from './server.ts'
-import { createWordJudge } from './words.ts'
 
 // Real gRPC on loopback.
 
@@ -34,12 +35,12 @@ const mask: GreyImage = { ...size, pixels: new Uint8Array(64 * 64).fill(255, 100
 const words = { label: 'dog', prompt: 'a dog beside a woman', negativePrompt: '' }
 
 test('verdicts are the same here and there', async () => {
-  const judge = createWordJudge()
+  const judge = createJudge(readPolicy())
   const client = connect((await serve(judge)).address)
   expect(await client.reviewPrompt(words)).toEqual(await judge.reviewPrompt(words))
   const subject = { reference: picture, mask, label: 'old man' }
   expect(await client.reviewSubject(subject)).toEqual(await judge.reviewSubject(subject))
-  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'words-1' }
+  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'moma-1/words' }
   expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(allowed)
 })
 
@@ -47,12 +48,12 @@ test('scores and regions travel', async () => {
   const region = { left: 0.25, top: 0, width: 0.5, height: 1 }
   const finding = { stage: 'PICTURE', detector: 'd', reason: 'r', score: 0.83, threshold: 0.6, region } as const
   const verdict: Verdict = { decision: 'REJECTED_CONTENT', findings: [finding], policyVersion: 'v' }
-  const client = connect((await serve({ ...createWordJudge(), reviewPicture: async () => verdict })).address)
+  const client = connect((await serve({ ...createJudge(readPolicy()), reviewPicture: async () => verdict })).address)
   expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(verdict)
 })
 
 describe('no verdict in two seconds is none', () => {
-  const slow = { ...createWordJudge(), reviewPrompt: () => new Promise<never>(() => undefined) }
+  const slow = { ...createJudge(readPolicy()), reviewPrompt: () => new Promise<never>(() => undefined) }
 
   test('a judge that takes too long', async () => {
     const client = connect((await serve(slow)).address, 200)
@@ -79,7 +80,7 @@ describe('no verdict in two seconds is none', () => {
 })
 
 test('a label that is none is refused', async () => {
-  const client = connect((await serve(createWordJudge())).address)
+  const client = connect((await serve(createJudge(readPolicy()))).address)
   await expect(client.reviewPrompt({ ...words, label: ' ' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
     message: 'label " " is empty; the subject\'s noun is needed',
