@@ -12,7 +12,7 @@ import time
 
 import torch
 
-CASES = ["unet", "vae", "clip-text", "layouts", "clip-vision", "llava", "adapters", "moma"]
+CASES = ["unet", "vae", "clip-text", "layouts", "clip-vision", "safety", "llava", "adapters", "moma"]
 
 
 def main():
