@@ -91,8 +91,14 @@ async function openZeroShot(
   const vision = readClipVisionConfig(config, place)
   const weights = await weightFiles(bundle, 'zeroShot')
   const image = { ...imageEmbeddingRecipe(weights, vision, projection), name: 'zero-shot image' }
-  const text = textEmbeddingRecipe(weights, readClipTextConfig(config.text_config, place), projection)
+  const textConfig = readClipTextConfig(config.text_config, place)
+  const text = textEmbeddingRecipe(weights, textConfig, projection)
   const tokenizer = await openClipTokenizer(`${bundle.folder}/${tokenizers.clip.folder}`)
+  if (tokenizer.length !== textConfig.tokens) {
+    throw new RangeError(
+      `${place}: it takes texts of ${textConfig.tokens} tokens, the bundle's tokenizer makes ${tokenizer.length}`,
+    )
+  }
   const opened = { image, imageSizePx: vision.imageSize, text, tokenizer }
   return { eye: createZeroShot(pool, opened, policy.zeroShot), networks: [image, text] }
 }

@@ -1,9 +1,17 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import type { Address } from '../lib/mesh/address.ts'
 import { createMeshServer, type MeshServer } from '../lib/mesh/grpc-server.ts'
 import { alwaysReady } from '../lib/mesh/readiness.ts'
 import { createSlots } from '../lib/mesh/slots.ts'
+import { modelFileRecipe } from '../lib/runtime/model-file.ts'
+import { createNetworkPool } from '../lib/runtime/pool.ts'
 import { createSafetyClient } from './client.ts'
+import type { PersonDetector } from './eyes/eyes.ts'
+import { createPersonDetector } from './eyes/person-detector.ts'
+import { writeRedDetector } from './eyes/test-eyes.ts'
 import { createJudge } from './judge.ts'
 import { readPolicy } from './policy/policy.ts'
 import type { Safety, Verdict } from './safety.ts'
@@ -84,5 +92,51 @@ test('a label that is none is refused', async () => {
   await expect(client.reviewPrompt({ ...words, label: ' ' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
     message: 'label " " is empty; the subject\'s noun is needed',
+  })
+})
+
+describe('an eye that fails leaves no verdict', () => {
+  const eyesThat = (detect: PersonDetector['detect']): Safety =>
+    createJudge(readPolicy(), { personDetector: { detect } })
+  const subject = { reference: picture, mask, label: 'dog' }
+
+  test('one that breaks', async () => {
+    const client = connect((await serve(eyesThat(async () => Promise.reject(new Error('out of memory'))))).address)
+    for (const asked of [client.reviewSubject(subject), client.reviewPicture({ picture, label: 'dog' })]) {
+      await expect(asked).rejects.toMatchObject({ code: 'INTERNAL' })
+    }
+  })
+
+  test('one that takes too long', async () => {
+    const client = connect((await serve(eyesThat(() => new Promise(() => undefined)))).address, 200)
+    await expect(client.reviewPicture({ picture, label: 'dog' })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  })
+
+  test('a network that answers numbers that are none, one whose thread ends and one that is not there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'moma-safety-'))
+    const pool = createNetworkPool({ provider: 'cpu', threads: 1, memoryBytes: 2 ** 28 })
+    cleanups.push(() => rmSync(folder, { recursive: true }))
+    cleanups.push(() => pool.dispose())
+    writeRedDetector(join(folder, 'nan.onnx'), 64, 'nan')
+    writeRedDetector(join(folder, 'red.onnx'))
+    const config = { imageSize: 64, classes: 2, personClasses: [0] }
+    const judgeOf = (name: string) =>
+      eyesThat(createPersonDetector(pool, modelFileRecipe(name, join(folder, name)), config).detect)
+    for (const name of ['nan.onnx', 'none.onnx']) {
+      const client = connect((await serve(judgeOf(name))).address)
+      await expect(client.reviewSubject(subject)).rejects.toMatchObject({ code: 'INTERNAL' })
+    }
+    const client = connect((await serve(judgeOf('red.onnx'))).address)
+    expect(await client.reviewSubject(subject)).toMatchObject({ decision: 'ALLOWED' })
+    await pool.dispose()
+    await expect(client.reviewSubject(subject)).rejects.toMatchObject({ code: 'INTERNAL' })
+  })
+
+  test('a judgement that was called off is none', async () => {
+    const client = connect((await serve(eyesThat(() => new Promise(() => undefined)))).address)
+    const calledOff = AbortSignal.timeout(50)
+    await expect(client.reviewPicture({ picture, label: 'dog' }, calledOff)).rejects.toMatchObject({
+      name: 'TimeoutError',
+    })
   })
 })

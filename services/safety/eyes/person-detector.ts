@@ -2,6 +2,7 @@ import { toNormalizedPlanes } from '../../lib/images/geometry.ts'
 import type { RgbImage } from '../../lib/images/image.ts'
 import { resizeBicubic } from '../../lib/images/resize.ts'
 import { publishedConfig } from '../../lib/nn/published-config.ts'
+import { NetworkError } from '../../lib/runtime/network.ts'
 import type { NetworkPool } from '../../lib/runtime/pool.ts'
 import type { Recipe } from '../../lib/runtime/recipe.ts'
 import { floatTensor, type HostTensor } from '../../lib/runtime/tensor.ts'
@@ -55,7 +56,7 @@ export function createPersonDetector(pool: NetworkPool, recipe: Recipe, config: 
       const boxes = output(recipe, results, 'pred_boxes', 4)
       const queries = logits.length / config.classes
       if (boxes.length !== queries * 4) {
-        throw new RangeError(`${recipe.name}: ${boxes.length / 4} boxes for ${queries} queries`)
+        throw new NetworkError(recipe.name, `${boxes.length / 4} boxes for ${queries} queries`)
       }
       const people: PersonBox[] = []
       for (let query = 0; query < queries; query++) {
@@ -81,12 +82,12 @@ function output(
   last: number,
 ): Float32Array {
   const tensor = results[name]
-  if (tensor?.dtype !== 'float32') throw new TypeError(`${recipe.name}: no output '${name}'`)
+  if (tensor?.dtype !== 'float32') throw new NetworkError(recipe.name, `no output '${name}'`)
   const { shape, data } = tensor
   if (shape.length !== 3 || shape[0] !== 1 || shape[2] !== last) {
-    throw new RangeError(`${recipe.name}: ${name} is [${shape.join(', ')}], must be [1, queries, ${last}]`)
+    throw new NetworkError(recipe.name, `${name} is [${shape.join(', ')}], must be [1, queries, ${last}]`)
   }
-  if (!data.every(Number.isFinite)) throw new RangeError(`${recipe.name}: ${name} holds numbers that are not finite`)
+  if (!data.every(Number.isFinite)) throw new NetworkError(recipe.name, `${name} holds numbers that are not finite`)
   return data
 }
 

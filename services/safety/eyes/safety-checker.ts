@@ -1,3 +1,4 @@
+import { NetworkError } from '../../lib/runtime/network.ts'
 import type { NetworkPool } from '../../lib/runtime/pool.ts'
 import type { Recipe } from '../../lib/runtime/recipe.ts'
 import type { HostTensor } from '../../lib/runtime/tensor.ts'
@@ -62,9 +63,9 @@ function finite(
 ): Float32Array {
   const tensor = results[name]
   if (tensor?.dtype !== 'float32' || tensor.data.length !== count) {
-    throw new TypeError(`${recipe.name}: ${name} has not ${count} numbers`)
+    throw new NetworkError(recipe.name, `${name} has not ${count} numbers`)
   }
   if (!tensor.data.every(Number.isFinite))
-    throw new RangeError(`${recipe.name}: ${name} holds numbers that are not finite`)
+    throw new NetworkError(recipe.name, `${name} holds numbers that are not finite`)
   return tensor.data
 }

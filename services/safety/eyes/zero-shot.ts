@@ -1,3 +1,4 @@
+import { NetworkError } from '../../lib/runtime/network.ts'
 import type { NetworkPool } from '../../lib/runtime/pool.ts'
 import type { Recipe } from '../../lib/runtime/recipe.ts'
 import { floatTensor, type HostTensor, intTensor } from '../../lib/runtime/tensor.ts'
@@ -62,10 +63,10 @@ async function embedText(
 }
 
 function unit(recipe: Recipe, tensor: HostTensor | undefined): Float32Array {
-  if (tensor?.dtype !== 'float32') throw new TypeError(`${recipe.name}: no output 'embedding'`)
+  if (tensor?.dtype !== 'float32') throw new NetworkError(recipe.name, `no output 'embedding'`)
   const length = Math.hypot(...tensor.data)
   if (!Number.isFinite(length) || length === 0)
-    throw new RangeError(`${recipe.name}: the embedding's length is ${length}`)
+    throw new NetworkError(recipe.name, `the embedding's length is ${length}`)
   return tensor.data.map((value) => value / length)
 }
 

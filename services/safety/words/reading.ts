@@ -102,16 +102,23 @@ function findHidden(tokens: readonly Token[], lexicon: Lexicon, tell: (place: nu
   const pieces = tokens.map(plainest)
   for (let first = 0; first + 1 < tokens.length; first++) {
     let text = pieces[first]!
-    let pattern = text
-    for (let next = first + 1; tokens[next]?.glued; next++) {
-      const stars = tokens[next]!.gap.split('*').length - 1
+    for (let next = first + 1; tokens[next]?.glued && text.length < longestPieced; next++) {
       text += pieces[next]!
-      pattern += '*'.repeat(stars) + pieces[next]!
-      if (text.length > longestPieced) break
       lookUp(text, first)
-      for (const word of guesses(pattern)) lookUp(word, first)
     }
   }
+  for (const [start, length] of runs(tokens, (token, place) => isStarred(token) || isStarred(tokens[place + 1]))) {
+    if (length > maxGuessedLetters + 1) continue
+    const pattern = tokens
+      .slice(start, start + length)
+      .map((token, index) => (index > 0 ? token.gap : '') + plainest(token))
+    for (const guess of guesses(pattern.join(''))) lookUp(guess, start)
+  }
+}
+
+/** Whether stars stand between a word's piece and the one before. */
+function isStarred(token: Token | undefined): boolean {
+  return (token?.glued ?? false) && /^\*+$/.test(token?.gap ?? '')
 }
 
 function isOneLetter(text: string): boolean {
@@ -134,11 +141,14 @@ function guesses(pattern: string): string[] {
 }
 
 /** Stretches of tokens that all fulfil `fits`, as start and length. */
-function* runs(tokens: readonly Token[], fits: (token: Token) => boolean): Generator<[start: number, length: number]> {
+function* runs(
+  tokens: readonly Token[],
+  fits: (token: Token, place: number) => boolean,
+): Generator<[start: number, length: number]> {
   let length = 0
   for (let place = 0; place <= tokens.length; place++) {
     const token = tokens[place]
-    if (token && fits(token)) length++
+    if (token && fits(token, place)) length++
     else {
       if (length > 0) yield [place - length, length]
       length = 0
