@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   health: async () => (await import('./health.ts')).addHealth,
   generate: async () => (await import('./generate.ts')).addGenerate,
   models: async () => (await import('./models.ts')).addModels,
+  safety: async () => (await import('./safety.ts')).addSafety,
 }
 const named = commands[process.argv[2] ?? '']
 for (const load of named ? [named] : Object.values(commands)) (await load())(program)
