@@ -70,7 +70,7 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
       progress.update(`picture ${done} of ${count}`, done / count),
     )
     progress.done()
-    const rows = sets.map(rowOf)
+    const rows = [...sets, ...totalsOf(sets)].map(rowOf)
     const policyVersion = await versionOf(opened.safety)
     if (options.html) {
       const page = await htmlPage(rows, worstCases(sets, options.worst), policyVersion)
@@ -104,8 +104,7 @@ async function judgeAll(
   const promptFile = typeof prompts === 'string' ? prompts : undefined
   const promptSets = prompts === false ? [] : await judgePrompts(safety, readPromptSets(promptFile))
   const pictureSets = pictures ? await judgePictures(safety, { folder: pictures, gate, sizePx, onCase }) : []
-  const all = [...promptSets, ...pictureSets]
-  return [...all, ...totalsOf(all)]
+  return [...promptSets, ...pictureSets]
 }
 
 /** All sets of which a refusal is expected, and all others, as sets of their own. */

@@ -161,8 +161,11 @@ function isPersonWord({ tags }: Word): boolean {
 }
 
 function ownsBodyOrPicture(words: readonly Word[], place: number): boolean {
-  const next = words[place + 1]
-  return next !== undefined && !next.afterPause && (next.tags.has('bodyParts') || next.tags.has('depictions'))
+  const [next, link] = [words[place + 1], words[place + 2]]
+  if (!next || next.afterPause) return false
+  if (next.tags.has('bodyParts')) return true
+  // A child's drawing of a house is the house's.
+  return next.tags.has('depictions') && !link?.tags.has('links')
 }
 
 /** Whether no noun follows that the word would belong to. */
@@ -186,8 +189,10 @@ function isHead(words: readonly Word[], place: number): boolean {
   return ends.some((tag) => next.tags.has(tag)) || /^[a-z]{3,}ing$/.test(next.text)
 }
 
-/** `dressed as a doctor`, `is the king`: a costume or a comparison. */
+/** `dressed as a doctor`, `is the king`, `a dog astronaut`: a costume or a comparison. */
 function isCostume(words: readonly Word[], place: number): boolean {
+  const wearer = words[place]!.afterPause ? undefined : words[place - 1]
+  if (wearer && !wearer.possessive && (wearer.innocent || wearer.tags.has('animals'))) return true
   for (let before = place - 1; before >= Math.max(0, place - 3); before--) {
     const word = words[before]!
     if (word.tags.has('costumeCues')) return true
@@ -212,6 +217,10 @@ function asksForLikeness(words: readonly Word[], place: number, field: Field): b
   if (word.tags.has('likenesses') && next?.tags.has('links') && !next.afterPause && !next.han) {
     const isFace = !word.tags.has('bodyParts') || /^(face|faces|visage|likeness|gesicht|rostro)$/.test(word.text)
     return isSomebody(words, place + 2, isFace) && thingBehind(words, place + 2, field) === null
+  }
+  if (word.han && word.tags.has('likenesses') && words[place - 1]?.tags.has('links')) {
+    const owner = words[place - 2]
+    return owner !== undefined && !isKnownThing(owner)
   }
   if (word.tags.has('replaceVerbs')) {
     for (let link = place + 1; link <= place + reach && words[link] && !words[link]!.afterPause; link++) {

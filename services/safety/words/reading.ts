@@ -25,6 +25,7 @@ export function readText(text: string, lexicon: Lexicon, innocentPhrase: readonl
   const found = tokens.map(({ readings }) => {
     const all = new Set<Tag>()
     for (const reading of readings) for (const tag of lexicon.tagsOf(reading)) all.add(tag)
+    if (all.size === 0) for (const tag of pluralTags(readings, lexicon)) all.add(tag)
     return { tags: all, innocent: false, innocentContent: false }
   })
   findPhrases(tokens, lexicon, innocentPhrase, (from, to, tag) => {
@@ -37,6 +38,14 @@ export function readText(text: string, lexicon: Lexicon, innocentPhrase: readonl
   })
   findHidden(tokens, lexicon, (place, tag) => found[place]!.tags.add(tag))
   return tokens.map((token, place) => ({ ...token, ...found[place]! }))
+}
+
+/** What a plural in -s names where the lists have its singular alone: persons of every role. */
+function pluralTags(readings: readonly string[], lexicon: Lexicon): Tag[] {
+  return readings
+    .filter((reading) => /^[a-z]{3,}s$/.test(reading))
+    .flatMap((reading) => [...lexicon.tagsOf(reading.slice(0, -1))])
+    .filter((tag) => tag === 'people' || tag === 'children' || tag === 'roles')
 }
 
 /** Longest entries first, character by character. */

@@ -23,7 +23,7 @@ const maxReadings = 10
 /** Longer words are no words; they are read as they stand. */
 const longestWord = 48
 
-const word = /\p{sc=Han}+|[[\p{L}\p{N}\p{M}@$€]--\p{sc=Han}]+(?:[!\|+]+[[\p{L}\p{N}\p{M}@$€]--\p{sc=Han}]+)*/gv
+const word = /\p{sc=Han}+|[[\p{L}\p{N}\p{M}@$€\|]--\p{sc=Han}]+(?:[!+]+[[\p{L}\p{N}\p{M}@$€\|]--\p{sc=Han}]+)*/gv
 
 /** Text as it is seen: NFKC, no marks of Latin, Greek, Cyrillic and Arabic letters, nothing invisible, plain quotes. */
 export function plainText(text: string): string {
