@@ -42,7 +42,7 @@ test('a bundle without eyes is judged by words, and its verdicts say so', async 
 
 test('what is required and missing stops the start', async () => {
   await expect(openSafety(await bundleWith({}), pool, { require: ['words', 'person-detector'] })).rejects.toThrow(
-    'MOMA_SAFETY_REQUIRE names person-detector; allowed: what there is, the bundle moma-toy has words.',
+    'MOMA_SAFETY_REQUIRE names person-detector; allowed: what there is, the bundle moma-test has words.',
   )
 })
 
