@@ -11,6 +11,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   generate: async () => (await import('./generate.ts')).addGenerate,
   evaluate: async () => (await import('./evaluate.ts')).addEvaluate,
   models: async () => (await import('./models.ts')).addModels,
+  safety: async () => (await import('./safety.ts')).addSafety,
 }
 
 /** The program with the named command alone, or with all of them where the name is none's. */

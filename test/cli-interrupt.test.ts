@@ -28,9 +28,9 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** A step of this size takes seconds, so that what comes right after the network was loaded comes in its middle. */
+/** A picture of this size takes its time, so that what comes right after the network was loaded comes in its middle. */
 function generate(): ChildProcess {
-  const options = { image: photo, mask, label: 'toy', prompt: 'a toy on a beach', out, size: '384', steps: '900' }
+  const options = { image: photo, mask, label: 'toy', prompt: 'a toy on a beach', out, size: '512', steps: '100' }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
   return spawn(process.execPath, [program, 'generate', ...args], {
     env: { ...process.env, MOMA_MODELS: toy.models, MOMA_BUNDLE: toy.name },
@@ -75,7 +75,7 @@ test.each([
   async (signal, code, words) => {
     const child = generate()
     const heard = listen(child)
-    await heard.until('loaded UNet, step')
+    await heard.until('loaded VAE encoder')
     child.kill(signal)
     expect(await heard.ended).toBe(code)
     expect(heard.said).toContain(words)

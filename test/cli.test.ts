@@ -257,3 +257,27 @@ test('generate finds the thing itself where nobody has marked it', () => {
 test('models list shows the bundle', () => {
   expect(moma('models', 'list').stdout).toContain('moma-toy        ready')
 })
+
+test('safety evaluate prints how well texts are judged, and writes a page', () => {
+  const page = join(folder, 'safety.html')
+  const sets = join(folder, 'sets.json')
+  const set = { category: 'some', language: 'en', field: 'label', expect: 'REJECTED_PERSON' }
+  writeFileSync(sets, JSON.stringify([{ ...set, texts: ['woman', 'cup'] }]))
+  const { status, stdout } = moma('safety', 'evaluate', '--prompts', sets, '--html', page)
+  expect(status).toBe(0)
+  expect(stdout).toMatch(/^policy moma-1\/words\n/)
+  expect(stdout).toMatch(/some \(label, en\) +REJECTED_PERSON +2 +1 +50\.0 %/)
+  expect(stdout).toContain('"cup": expected REJECTED_PERSON, got ALLOWED')
+  expect(readFileSync(page, 'utf8')).toContain('expected REJECTED_PERSON, got ALLOWED')
+  const { stdout: json } = moma('safety', 'evaluate', '--prompts', sets, '--json')
+  expect(JSON.parse(json)).toMatchObject({
+    judges: ['words'],
+    sets: [{ count: 2, right: 1 }],
+    wrong: [{ name: 'cup' }],
+  })
+})
+
+test('safety evaluate says what is wrong with its settings in one sentence', () => {
+  const missing = moma('safety', 'evaluate', '--prompts', join(folder, 'none.json'))
+  expect(missing).toMatchObject({ status: 2, stderr: expect.stringMatching(/^moma: The prompt sets .* can't be read/) })
+})

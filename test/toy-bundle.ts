@@ -17,9 +17,8 @@ export interface ToyBundle extends Disposable {
 }
 
 /** The committed `moma-toy` under a name and in a folder of its own, which a test may change. */
-export function createToyBundle(): ToyBundle {
+export function createToyBundle(name = 'moma-test'): ToyBundle {
   const models = mkdtempSync(join(tmpdir(), 'moma-test-'))
-  const name = 'moma-test'
   const folder = join(models, name)
   mkdirSync(join(folder, 'networks'), { recursive: true })
   for (const entry of readdirSync(data)) symlinkSync(join(data, entry), join(folder, 'networks', entry))

@@ -10,8 +10,13 @@ import type { Hosted, Surroundings } from '../../services/lib/mesh/running.ts'
 import type { MeshService } from '../../services/lib/mesh/service.ts'
 import { createSlots, type Slots } from '../../services/lib/mesh/slots.ts'
 import { createNetworkPool, type NetworkPool } from '../../services/lib/runtime/pool.ts'
+import { requireProvider } from '../../services/lib/runtime/providers.ts'
 import type { Recipe } from '../../services/lib/runtime/recipe.ts'
+import { openAuditLog } from '../../services/safety/audit-log.ts'
+import type { SafetyProcessConfig } from '../../services/safety/config.ts'
+import { createSafetyMetrics } from '../../services/safety/metrics.ts'
 import { openSafety } from '../../services/safety/open.ts'
+import { recorded } from '../../services/safety/recorded.ts'
 import { createSafetyServer } from '../../services/safety/server.ts'
 import { openVision } from '../../services/vision/open.ts'
 import { createVisionServer } from '../../services/vision/server.ts'
@@ -22,6 +27,9 @@ interface Ground {
   readonly bundle: Bundle
   readonly pool: NetworkPool
   readonly slots: Slots
+  readonly surroundings: Surroundings
+  /** Null where safety is not among the services. */
+  readonly safetyConfig: SafetyProcessConfig | null
   /** Ready once these networks have been opened. */
   readiness(networks: readonly Recipe[]): Readiness
 }
@@ -40,9 +48,16 @@ const openers: Readonly<Record<ComputeName, (ground: Ground) => Promise<MeshServ
     const { drawing, networks, latentChannels, embeddingChannels } = await openDrawing(bundle, pool)
     return createDenoiseServer({ drawing, latentChannels, embeddingChannels, slots, readiness: readiness(networks) })
   },
-  async safety({ bundle, pool, slots, readiness }) {
-    const { safety, networks } = await openSafety(bundle, pool)
-    return createSafetyServer({ safety, slots, readiness: readiness(networks) })
+  async safety({ bundle, pool, slots, readiness, surroundings, safetyConfig }) {
+    if (!safetyConfig) throw new TypeError('safety is opened without its settings')
+    const { safety, judges, networks } = await openSafety(bundle, pool, {
+      policyFile: safetyConfig.MOMA_SAFETY_POLICY,
+      require: safetyConfig.MOMA_SAFETY_REQUIRE,
+    })
+    surroundings.log.info({ service: 'safety', judges }, 'who judges; what is not among them is not looked at')
+    const audit = await openAuditLog(safetyConfig.auditFolder)
+    const judge = recorded(safety, audit, createSafetyMetrics(surroundings.metrics.registry))
+    return createSafetyServer({ safety: judge, slots, readiness: readiness(networks) })
   },
 }
 
@@ -50,9 +65,12 @@ const openers: Readonly<Record<ComputeName, (ground: Ground) => Promise<MeshServ
 export async function openCompute(
   names: readonly ComputeName[],
   config: ComputeConfig,
-  { log, metrics }: Surroundings,
+  surroundings: Surroundings,
+  safetyConfig: SafetyProcessConfig | null = null,
   createPool = createNetworkPool,
 ): Promise<Hosted> {
+  const { log, metrics } = surroundings
+  await requireProvider(config.MOMA_PROVIDER)
   const bundle = await openBundle(config.MOMA_BUNDLE)
   await using opened = new AsyncDisposableStack()
   const pool = createPool({
@@ -71,7 +89,7 @@ export async function openCompute(
       networkReadiness(pool, networks, {
         onFailure: (err) => log.error({ service: name, err }, "a network can't be opened"),
       })
-    services.push(await openers[name]({ bundle, pool, slots, readiness }))
+    services.push(await openers[name]({ bundle, pool, slots, surroundings, safetyConfig, readiness }))
   }
   const kept = opened.move()
   return { services, dispose: () => kept.disposeAsync() }

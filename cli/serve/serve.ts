@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { addressSetting, ConfigError, computeShape, readConfig, serverShape } from '../../services/lib/mesh/config.ts'
 import { type Running, startServer } from '../../services/lib/mesh/running.ts'
 import type { MeshService } from '../../services/lib/mesh/service.ts'
+import { readSafetyConfig } from '../../services/safety/config.ts'
+import { dataFolder } from '../start/data.ts'
 import { readyMessage } from '../start/supervisor.ts'
 import { leave, listenForEnd } from './ending.ts'
 import type { HostedGeneration } from './generation.ts'
@@ -46,6 +48,7 @@ async function openServices(names: readonly ServiceName[], env: NodeJS.ProcessEn
   const config = readConfig({ ...serverShape, ...listen }, env)
   const compute = names.filter(isComputeName)
   const computeConfig = compute.length > 0 ? readConfig(computeShape, env) : null
+  const safetyConfig = compute.includes('safety') ? readSafetyConfig(env, dataFolder(env)) : null
   const generation = names.includes('generation') ? await import('./generation.ts') : null
   const generationConfig = generation?.readGenerationConfig(env, compute, config.MOMA_LISTEN)
 
@@ -55,7 +58,7 @@ async function openServices(names: readonly ServiceName[], env: NodeJS.ProcessEn
     await using opened = new AsyncDisposableStack()
     if (computeConfig) {
       const { openCompute } = await import('./compute.ts')
-      const hosted = await openCompute(compute, computeConfig, surroundings)
+      const hosted = await openCompute(compute, computeConfig, surroundings, safetyConfig)
       opened.defer(() => hosted.dispose())
       services.push(...hosted.services)
     }

@@ -1,4 +1,4 @@
-import { bundlePlaces, bundleState, openBundle } from '../../services/lib/bundles/bundles.ts'
+import { type BundlePlaces, bundlePlaces, bundleState, openBundle } from '../../services/lib/bundles/bundles.ts'
 import { BundleError } from '../../services/lib/bundles/errors.ts'
 
 /** Drawn with where nothing else is said, the first that is complete; the last one always is. */
@@ -11,9 +11,9 @@ export interface ChosenBundle {
 }
 
 /** The bundle of MOMA_BUNDLE, or the default that is there. Throws a BundleError where the named one is missing or incomplete. */
-export async function chooseBundle(env: NodeJS.ProcessEnv): Promise<ChosenBundle> {
-  const name = env.MOMA_BUNDLE || (await defaultBundle(env))
-  const bundle = await openBundle(name, bundlePlaces(env))
+export async function chooseBundle(env: NodeJS.ProcessEnv, places = bundlePlaces(env)): Promise<ChosenBundle> {
+  const name = env.MOMA_BUNDLE || (await defaultBundle(places))
+  const bundle = await openBundle(name, places)
   const state = await bundleState(bundle)
   switch (state.kind) {
     case 'ready':
@@ -25,17 +25,18 @@ export async function chooseBundle(env: NodeJS.ProcessEnv): Promise<ChosenBundle
       return { name, note: `${name} is a rehearsal, its weights are random numbers: its pictures are noise.` }
     case 'damaged':
       throw new BundleError('manifest', state.reason)
-    default:
-      throw new BundleError(
-        'notPulled',
-        `The weights of ${name} are not all there. Fetch them: moma models pull ${name}`,
-      )
+    default: {
+      const remedy = bundle.manifest.sources
+        ? `Fetch them: moma models pull ${name}`
+        : `They belong into ${bundle.folder}.`
+      throw new BundleError('notPulled', `The weights of ${name} are not all there. ${remedy}`)
+    }
   }
 }
 
-async function defaultBundle(env: NodeJS.ProcessEnv): Promise<string> {
+async function defaultBundle(places: BundlePlaces): Promise<string> {
   for (const name of defaultBundles) {
-    const state = await openBundle(name, bundlePlaces(env)).then(bundleState, () => null)
+    const state = await openBundle(name, places).then(bundleState, () => null)
     if (state?.kind === 'ready') return name
   }
   throw new BundleError('notFound', `None of the bundles ${defaultBundles.join(', ')} is there; set MOMA_BUNDLE.`)

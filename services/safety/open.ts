@@ -1,16 +1,119 @@
-import type { Bundle } from '../lib/bundles/bundles.ts'
+import { readClipTextConfig } from '../denoise/clip-text.ts'
+import { type Bundle, networkFiles } from '../lib/bundles/bundles.ts'
+import { networkPlace, weightFiles } from '../lib/bundles/weight-files.ts'
+import { ConfigError } from '../lib/mesh/config.ts'
+import { publishedConfig } from '../lib/nn/published-config.ts'
+import { modelFileRecipe } from '../lib/runtime/model-file.ts'
 import type { NetworkPool } from '../lib/runtime/pool.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
+import { openClipTokenizer } from '../lib/tokenizers/clip.ts'
+import { readClipVisionConfig } from '../vision/clip-vision.ts'
+import { imageEmbeddingRecipe } from '../vision/networks.ts'
+import { type Eyes, type JudgeName, judgesOf } from './eyes/eyes.ts'
+import { createPersonDetector, readDetectorConfig } from './eyes/person-detector.ts'
+import { createSafetyChecker } from './eyes/safety-checker.ts'
+import { safetyCheckerRecipe } from './eyes/safety-checker-graph.ts'
+import { createZeroShot } from './eyes/zero-shot.ts'
+import { textEmbeddingRecipe } from './eyes/zero-shot-graphs.ts'
+import { createJudge } from './judge.ts'
+import { readPolicy, type SafetyPolicy } from './policy/policy.ts'
 import type { Safety } from './safety.ts'
-import { createWordJudge } from './words.ts'
 
 export interface OpenedSafety {
   readonly safety: Safety
+  /** Who judges; what is not among them is not looked at. */
+  readonly judges: readonly JudgeName[]
   /** All that it may use. */
   readonly networks: readonly Recipe[]
 }
 
-/** The judge of a bundle. No bundle has detectors yet: words alone are judged, whatever the bundle. */
-export async function openSafety(_bundle: Bundle, _pool: NetworkPool): Promise<OpenedSafety> {
-  return { safety: createWordJudge(), networks: [] }
+export interface SafetyOptions {
+  /** The project's own where absent. */
+  readonly policyFile?: string | undefined
+  readonly require?: readonly JudgeName[]
+}
+
+/** An eye that a bundle has, with the networks behind it. */
+interface Opened<Eye> {
+  readonly eye: Eye
+  readonly networks: readonly Recipe[]
+}
+
+/**
+ * The judge of a bundle, which sees with the networks that its manifest names; words are judged whatever the bundle.
+ * Throws a ConfigError for a policy that is wrong or a judge that is required and missing, otherwise as `weightFiles` does.
+ */
+export async function openSafety(
+  bundle: Bundle,
+  pool: NetworkPool,
+  { policyFile, require = ['words'] }: SafetyOptions = {},
+): Promise<OpenedSafety> {
+  const policy = readPolicy(policyFile)
+  const [detector, zeroShot, checker] = await Promise.all([
+    openDetector(bundle, pool),
+    openZeroShot(bundle, pool, policy),
+    openChecker(bundle, pool, policy),
+  ])
+  const eyes: Eyes = { personDetector: detector?.eye, zeroShot: zeroShot?.eye, safetyChecker: checker?.eye }
+  const judges = judgesOf(eyes)
+  const missing = require.find((name) => !judges.includes(name))
+  if (missing) {
+    const has = `the bundle ${bundle.manifest.name} has ${judges.join(', ')}`
+    throw new ConfigError(`MOMA_SAFETY_REQUIRE names ${missing}; allowed: what there is, ${has}.`)
+  }
+  const networks = [detector, zeroShot, checker].flatMap((opened) => opened?.networks ?? [])
+  return { safety: createJudge(policy, eyes), judges, networks }
+}
+
+async function openDetector(
+  bundle: Bundle,
+  pool: NetworkPool,
+): Promise<Opened<NonNullable<Eyes['personDetector']>> | null> {
+  const { personDetector } = bundle.manifest.networks
+  if (!personDetector) return null
+  const config = readDetectorConfig(personDetector.config, networkPlace(bundle, 'personDetector'))
+  const [file] = await networkFiles(bundle, 'personDetector')
+  const recipe = modelFileRecipe('person detector', file!)
+  return { eye: createPersonDetector(pool, recipe, config), networks: [recipe] }
+}
+
+/** Both towers of a whole CLIP model; its tokenizer is the bundle's. */
+async function openZeroShot(
+  bundle: Bundle,
+  pool: NetworkPool,
+  policy: SafetyPolicy,
+): Promise<Opened<NonNullable<Eyes['zeroShot']>> | null> {
+  const { networks, tokenizers } = bundle.manifest
+  if (!networks.zeroShot) return null
+  const place = networkPlace(bundle, 'zeroShot')
+  const { config } = networks.zeroShot
+  const projection = publishedConfig(config, place).size('projection_dim')
+  const vision = readClipVisionConfig(config, place)
+  const weights = await weightFiles(bundle, 'zeroShot')
+  const image = { ...imageEmbeddingRecipe(weights, vision, projection), name: 'zero-shot image' }
+  const textConfig = readClipTextConfig(config.text_config, place)
+  const text = textEmbeddingRecipe(weights, textConfig, projection)
+  const tokenizer = await openClipTokenizer(`${bundle.folder}/${tokenizers.clip.folder}`)
+  if (tokenizer.length !== textConfig.tokens) {
+    throw new RangeError(
+      `${place}: it takes texts of ${textConfig.tokens} tokens, the bundle's tokenizer makes ${tokenizer.length}`,
+    )
+  }
+  const opened = { image, imageSizePx: vision.imageSize, text, tokenizer }
+  return { eye: createZeroShot(pool, opened, policy.zeroShot), networks: [image, text] }
+}
+
+async function openChecker(
+  bundle: Bundle,
+  pool: NetworkPool,
+  policy: SafetyPolicy,
+): Promise<Opened<NonNullable<Eyes['safetyChecker']>> | null> {
+  const { safetyChecker } = bundle.manifest.networks
+  if (!safetyChecker) return null
+  const place = networkPlace(bundle, 'safetyChecker')
+  const vision = readClipVisionConfig(safetyChecker.config, place)
+  const projection = publishedConfig(safetyChecker.config, place).size('projection_dim')
+  const recipe = safetyCheckerRecipe(await weightFiles(bundle, 'safetyChecker'), vision, projection)
+  const { adjustment } = policy.safetyChecker
+  return { eye: createSafetyChecker(pool, { recipe, imageSizePx: vision.imageSize }, adjustment), networks: [recipe] }
 }

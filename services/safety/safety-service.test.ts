@@ -1,12 +1,21 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import type { Address } from '../lib/mesh/address.ts'
 import { createMeshServer, type MeshServer } from '../lib/mesh/grpc-server.ts'
 import { alwaysReady } from '../lib/mesh/readiness.ts'
 import { createSlots } from '../lib/mesh/slots.ts'
+import { modelFileRecipe } from '../lib/runtime/model-file.ts'
+import { createNetworkPool } from '../lib/runtime/pool.ts'
 import { createSafetyClient } from './client.ts'
+import type { PersonDetector } from './eyes/eyes.ts'
+import { createPersonDetector } from './eyes/person-detector.ts'
+import { writeRedDetector } from './eyes/test-eyes.ts'
+import { createJudge } from './judge.ts'
+import { readPolicy } from './policy/policy.ts'
 import type { Safety, Verdict } from './safety.ts'
 import { createSafetyServer } from './server.ts'
-import { createWordJudge } from './words.ts'
 
 // Real gRPC on loopback.
 
@@ -34,12 +43,12 @@ const mask: GreyImage = { ...size, pixels: new Uint8Array(64 * 64).fill(255, 100
 const words = { label: 'dog', prompt: 'a dog beside a woman', negativePrompt: '' }
 
 test('verdicts are the same here and there', async () => {
-  const judge = createWordJudge()
+  const judge = createJudge(readPolicy())
   const client = connect((await serve(judge)).address)
   expect(await client.reviewPrompt(words)).toEqual(await judge.reviewPrompt(words))
   const subject = { reference: picture, mask, label: 'old man' }
   expect(await client.reviewSubject(subject)).toEqual(await judge.reviewSubject(subject))
-  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'words-1' }
+  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'moma-1/words' }
   expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(allowed)
 })
 
@@ -47,12 +56,12 @@ test('scores and regions travel', async () => {
   const region = { left: 0.25, top: 0, width: 0.5, height: 1 }
   const finding = { stage: 'PICTURE', detector: 'd', reason: 'r', score: 0.83, threshold: 0.6, region } as const
   const verdict: Verdict = { decision: 'REJECTED_CONTENT', findings: [finding], policyVersion: 'v' }
-  const client = connect((await serve({ ...createWordJudge(), reviewPicture: async () => verdict })).address)
+  const client = connect((await serve({ ...createJudge(readPolicy()), reviewPicture: async () => verdict })).address)
   expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(verdict)
 })
 
 describe('no verdict in two seconds is none', () => {
-  const slow = { ...createWordJudge(), reviewPrompt: () => new Promise<never>(() => undefined) }
+  const slow = { ...createJudge(readPolicy()), reviewPrompt: () => new Promise<never>(() => undefined) }
 
   test('a judge that takes too long', async () => {
     const client = connect((await serve(slow)).address, 200)
@@ -79,9 +88,55 @@ describe('no verdict in two seconds is none', () => {
 })
 
 test('a label that is none is refused', async () => {
-  const client = connect((await serve(createWordJudge())).address)
+  const client = connect((await serve(createJudge(readPolicy()))).address)
   await expect(client.reviewPrompt({ ...words, label: ' ' })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
     message: 'label " " is empty; the subject\'s noun is needed',
+  })
+})
+
+describe('an eye that fails leaves no verdict', () => {
+  const eyesThat = (detect: PersonDetector['detect']): Safety =>
+    createJudge(readPolicy(), { personDetector: { detect } })
+  const subject = { reference: picture, mask, label: 'dog' }
+
+  test('one that breaks', async () => {
+    const client = connect((await serve(eyesThat(async () => Promise.reject(new Error('out of memory'))))).address)
+    for (const asked of [client.reviewSubject(subject), client.reviewPicture({ picture, label: 'dog' })]) {
+      await expect(asked).rejects.toMatchObject({ code: 'INTERNAL' })
+    }
+  })
+
+  test('one that takes too long', async () => {
+    const client = connect((await serve(eyesThat(() => new Promise(() => undefined)))).address, 200)
+    await expect(client.reviewPicture({ picture, label: 'dog' })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+  })
+
+  test('a network that answers numbers that are none, one whose thread ends and one that is not there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'moma-safety-'))
+    const pool = createNetworkPool({ provider: 'cpu', threads: 1, memoryBytes: 2 ** 28 })
+    cleanups.push(() => rmSync(folder, { recursive: true }))
+    cleanups.push(() => pool.dispose())
+    writeRedDetector(join(folder, 'nan.onnx'), 64, 'nan')
+    writeRedDetector(join(folder, 'red.onnx'))
+    const config = { imageSize: 64, classes: 2, personClasses: [0] }
+    const judgeOf = (name: string) =>
+      eyesThat(createPersonDetector(pool, modelFileRecipe(name, join(folder, name)), config).detect)
+    for (const name of ['nan.onnx', 'none.onnx']) {
+      const client = connect((await serve(judgeOf(name))).address)
+      await expect(client.reviewSubject(subject)).rejects.toMatchObject({ code: 'INTERNAL' })
+    }
+    const client = connect((await serve(judgeOf('red.onnx'))).address)
+    expect(await client.reviewSubject(subject)).toMatchObject({ decision: 'ALLOWED' })
+    await pool.dispose()
+    await expect(client.reviewSubject(subject)).rejects.toMatchObject({ code: 'INTERNAL' })
+  })
+
+  test('a judgement that was called off is none', async () => {
+    const client = connect((await serve(eyesThat(() => new Promise(() => undefined)))).address)
+    const calledOff = AbortSignal.timeout(50)
+    await expect(client.reviewPicture({ picture, label: 'dog' }, calledOff)).rejects.toMatchObject({
+      name: 'TimeoutError',
+    })
   })
 })

@@ -14,6 +14,7 @@ import { supervise } from '../../cli/start/supervisor.ts'
 import { computeShape, readConfig } from '../../services/lib/mesh/config.ts'
 import { startServer } from '../../services/lib/mesh/running.ts'
 import { createNetworkPool } from '../../services/lib/runtime/pool.ts'
+import { readSafetyConfig } from '../../services/safety/config.ts'
 import { createMeshHttpClient } from '../mesh/client.ts'
 import { createGeneration, createSubject, getGeneration } from '../mesh/operations.ts'
 
@@ -82,7 +83,7 @@ async function startMesh(): Promise<string> {
   const variables = { ...process.env, MOMA_BUNDLE: 'moma-toy', LOG_LEVEL: 'warn', MOMA_DATA: data }
   const config = readConfig(computeShape, variables)
   const compute = await startServer({ ...config, MOMA_LISTEN: { host: '127.0.0.1', port: 0 } }, (surroundings) =>
-    openCompute(computeNames, config, surroundings, timedPool),
+    openCompute(computeNames, config, surroundings, readSafetyConfig(variables, data), timedPool),
   )
   opened.defer(() => compute.drain())
   const [generation] = (await freePorts(1)).map((free) => `127.0.0.1:${free}`)

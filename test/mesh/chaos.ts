@@ -121,7 +121,7 @@ async function torment() {
     if (random() < 0.2) continue
     const since = performance.now()
     if (await becomesWhole()) recoveries.push(performance.now() - since)
-    else violations.push(`the mesh was not whole ${recoveryMs / 1000} s after the kill of ${victim}`)
+    else violations.push(`not whole ${recoveryMs / 1000} s after the kill of ${victim}: ${topology.lastWords()}`)
   }
   await outage
   if (!(await becomesWhole())) violations.push('the mesh was not whole in the end')

@@ -12,7 +12,7 @@ import time
 
 import torch
 
-CASES = ["unet", "vae", "clip-text", "layouts", "clip-vision", "llava", "adapters", "moma", "segmentation", "metrics"]
+CASES = ["unet", "vae", "clip-text", "layouts", "clip-vision", "safety", "llava", "adapters", "moma", "segmentation", "metrics"]
 
 
 def main():

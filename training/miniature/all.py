@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(".moma/training"))
     parser.add_argument("--pairs", type=int, default=6144)
     parser.add_argument("--shards", type=int, default=None, help="read that many of the pool's shards only")
+    parser.add_argument("--bundle", type=Path, default=Path("models/moma-mini"))
     parser.add_argument("--until", choices=[folder for _, folder, _ in STAGES])
     o = parser.parse_args()
     icons = o.root / "icons.bin"
@@ -49,7 +50,7 @@ def main() -> None:
         run(recipe, o.root / folder, icons, "--minutes", f"{o.minutes * share:.2f}", *shards)
         if folder == o.until:
             return
-    command("training.miniature.export", "--root", str(o.root))
+    command("training.miniature.export", "--root", str(o.root), "--out", str(o.bundle))
 
 
 def run(recipe: str, out: Path, icons: Path, *more: str) -> None:

@@ -236,7 +236,7 @@ class LossLog:
         names = [name for name in self.rows[-1] if name not in ("step", "seconds", "learning_rate", "gradient_norm")]
         figure, axes = plt.subplots(len(names), 1, figsize=(7, 1.8 * len(names) + 0.6), sharex=True, squeeze=False)
         for axis, name in zip(axes[:, 0], names):
-            axis.plot([int(row["step"]) for row in self.rows], [float(row.get(name, "nan")) for row in self.rows], lw=1)
+            axis.plot([int(row["step"]) for row in self.rows], [float(row.get(name) or "nan") for row in self.rows], lw=1)
             axis.set_ylabel(name)
             axis.grid(alpha=0.3)
         axes[-1, 0].set_xlabel("step")

@@ -22,7 +22,7 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
 from training.miniature.common import write_json
-from training.miniature.llava import PATCH_CHANNELS, WIDTH, Mllm
+from training.miniature.llava import PATCH_CHANNELS, WIDTH, Mllm, miniature_config
 from training.miniature.towers import EMBEDDING
 from training.miniature.unet import CONFIG as UNET
 from training.world.captions import PLACES, TEXTURES
@@ -85,7 +85,7 @@ class Export:
     def mllm(self) -> dict[str, Any]:
         """Decoder and projector in LLaVA's layout; mapping and adapters in MoMA's one file."""
         vocabulary = SentencePieceProcessor(model_file=str(self.root / "tokenizers/llama/tokenizer.model")).vocab_size()
-        mllm = Mllm(vocabulary)
+        mllm = Mllm(miniature_config(vocabulary))
         mllm.load_state_dict(torch.load(self.root / "stage1/mllm.pt", weights_only=True))
         self.tensors("llava/model.safetensors", mllm.checkpoint())
         mapping = {f"mapping.{name}": tensor for name, tensor in mllm.mapping.state_dict().items()}

@@ -27,7 +27,7 @@ class Instructions:
     """The instruction's ids around the picture, as LLaVA tokenizes them: the two parts apart, bos first."""
 
     def __init__(self, folder: Path):
-        self.tokenizer = SentencePieceProcessor(model_file=str(folder / "llama/tokenizer.model"))
+        self.tokenizer = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
 
     def ids(self, label: str, prompt: str) -> tuple[list[int], list[int]]:
         text = INSTRUCTION.format(image=IMAGE, label=label, prompt=prompt)
@@ -35,17 +35,24 @@ class Instructions:
         return [self.tokenizer.bos_id(), *before], after
 
 
+def miniature_config(vocabulary: int) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=vocabulary, hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=4, rms_norm_eps=1e-5, rope_theta=10000.0,
+        max_position_embeddings=2048, hidden_act="silu", tie_word_embeddings=False,
+    )  # fmt: skip
+
+
 class Mllm(nn.Module):
-    def __init__(self, vocabulary: int):
+    """Decoder of any size; patch features of `patch_channels` in, embeddings of `embedding` channels out."""
+
+    def __init__(self, config: LlamaConfig, patch_channels: int = PATCH_CHANNELS, embedding: int = EMBEDDING):
         super().__init__()
-        self.config = LlamaConfig(
-            vocab_size=vocabulary, hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=3,
-            num_attention_heads=4, num_key_value_heads=4, rms_norm_eps=1e-5, rope_theta=10000.0,
-            max_position_embeddings=2048, hidden_act="silu", tie_word_embeddings=False,
-        )  # fmt: skip
-        self.projector = nn.Sequential(nn.Linear(PATCH_CHANNELS, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
-        self.decoder = LlamaModel(self.config)
-        self.mapping = GatedMapping(WIDTH, EMBEDDING)
+        self.config = config
+        width = config.hidden_size
+        self.projector = nn.Sequential(nn.Linear(patch_channels, width), nn.GELU(), nn.Linear(width, width))
+        self.decoder = LlamaModel(config)
+        self.mapping = GatedMapping(width, embedding)
 
     def forward(self, features: Tensor, before: Sequence[int], after: Sequence[Sequence[int]]) -> Tensor:
         """Patch features [n, P, C]; ids before the picture, the same for all; ids after it → embeddings [n, E]."""

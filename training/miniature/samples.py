@@ -113,7 +113,7 @@ class Painter:
     def context(self, rows: np.ndarray) -> Tensor:
         """[2n, E]: zeros, then what the MLLM says."""
         vision = Vision(self.root / "clip/image_encoder", self.device)
-        instructions = Instructions(self.root / "tokenizers")
+        instructions = Instructions(self.root / "tokenizers/llama")
         questions = Questions(self.pool, vision, instructions)
         made = questions.ask(open_mllm(self.root / "stage1", instructions, self.device), rows)
         return torch.cat([torch.zeros_like(made), made])

@@ -56,7 +56,7 @@ def measure(network: UNet2DModel, pictures: Tensor, masks: Tensor) -> dict:
 def main() -> None:
     o = options("segmentation", minutes=8, batch_cpu=4, batch_gpu=64)
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
-    tests = np.arange(TEST_PICTURES)
+    tests = np.arange(min(TEST_PICTURES, len(unseen)))
     pictures, masks = pixels(unseen.picture(tests)).to(o.device), unseen.mask(tests).to(o.device)
     torch.manual_seed(o.seed)
     network = UNet2DModel(**CONFIG)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
 from training.miniature.common import options, replace_file, train, write_json
-from training.miniature.llava import Instructions, Mllm
+from training.miniature.llava import Instructions, Mllm, miniature_config
 from training.miniature.pool import Pool, Rows, digest_of
 from training.miniature.towers import normalize, shrink
 
@@ -73,7 +73,7 @@ def embedding_losses(made: Tensor, wanted: Tensor, scale: float) -> dict[str, Te
 
 
 def open_mllm(folder: Path, instructions: Instructions, device: torch.device) -> Mllm:
-    model = Mllm(instructions.tokenizer.vocab_size())
+    model = Mllm(miniature_config(instructions.tokenizer.vocab_size()))
     model.load_state_dict(torch.load(folder / "mllm.pt", weights_only=True))
     return model.to(device).requires_grad_(False).eval()
 
@@ -96,11 +96,11 @@ def main() -> None:
     o = options("stage1", minutes=12, batch_cpu=48, batch_gpu=256)
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     vision = Vision(o.beside("clip") / "image_encoder", o.device)
-    instructions = Instructions(o.beside("tokenizers"))
+    instructions = Instructions(o.beside("tokenizers") / "llama")
     embeddings, unseen_embeddings = vision.embeddings(pool), vision.embeddings(unseen)
     questions, unseen_questions = (Questions(which, vision, instructions) for which in (pool, unseen))
-    scale = float(embeddings.tensor(np.arange(1024)).std())
-    model: nn.Module = Mllm(instructions.tokenizer.vocab_size())
+    scale = float(embeddings.tensor(np.arange(min(1024, len(pool)))).std())
+    model: nn.Module = Mllm(miniature_config(instructions.tokenizer.vocab_size()))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def losses(model: Mllm, step: int):

@@ -55,7 +55,7 @@ class Moma(nn.Module):
 def context_embeddings(o: Options, pool: Pool) -> Rows:
     """[E] of every row as stage 1's MLLM tells it from the row's partner; made once."""
     vision = Vision(o.beside("clip") / "image_encoder", o.device)
-    instructions = Instructions(o.beside("tokenizers"))
+    instructions = Instructions(o.beside("tokenizers") / "llama")
     mllm = open_mllm(o.beside("stage1"), instructions, o.device)
     questions = Questions(pool, vision, instructions)
     digest = digest_of_file(o.beside("stage1") / "mllm.pt", vision.digest)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch import nn
 
 from training.miniature.attention import Given, mean_map, recording_maps
 from training.miniature.common import options, replace_folder, train
@@ -34,14 +35,24 @@ CONFIG = {
 MAP_WEIGHT = 0.05
 
 
+@torch.no_grad()
+def start_well(unet: UNet2DConditionModel) -> None:
+    """Residual branches and the output start at zero, as in latent diffusion's own code."""
+    for name, module in unet.named_modules():
+        if name.endswith(("conv2", "proj_out", "conv_out")):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
 def main() -> None:
-    o = options("unet", minutes=45, batch_cpu=32, batch_gpu=512)
+    o = options("unet", minutes=45, batch_cpu=16, batch_gpu=512)
     pool = Pool(o.beside("pool"), shards=o.shards)
     latents = latents_of(pool, o.beside("vae") / "vae", o.device)
     texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
     noise = Noise(o.device)
     torch.manual_seed(o.seed)
     unet = UNet2DConditionModel(**CONFIG)
+    start_well(unet)
     print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def losses(model: UNet2DConditionModel, step: int):
@@ -62,7 +73,7 @@ def main() -> None:
     def publish(average: UNet2DConditionModel) -> None:
         replace_folder(o.out / "unet", average.save_pretrained)
 
-    train(o, unet, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.998)
+    train(o, unet, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
 
 
 if __name__ == "__main__":

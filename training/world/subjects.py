@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from training.world.captions import PLACES
-from training.world.world import PLACE_NAMES, World
+from training.world.world import PLACE_NAMES, World, caption_of
 
 
 def write_subjects(world: World, folder: str | Path, seed: int, count: int, pictures: int = 4) -> list[dict]:
     """
-    folder/<thing>/{00.png …, masks/00.png …, subject.json} for `count` things, and folder/subjects.json, which lists
-    them. 00 stands before a plain wall, the others in places. One icon of every group first, then their second ones.
+    folder/<thing>/{00.png …, 00.txt …, masks/00.png …, subject.json} for `count` things, and folder/subjects.json, which
+    lists them. 00 stands before a plain wall, the others in places. One icon of every group first, then their second ones.
     Returns what subjects.json lists.
     """
     rng = np.random.default_rng([seed, 7])
@@ -35,6 +35,8 @@ def write_subjects(world: World, folder: str | Path, seed: int, count: int, pict
         for i, (image, mask) in enumerate(zip(images.cpu().numpy(), masks.cpu().numpy())):
             Image.fromarray(image).save(folder / name / f"{i:02}.png")
             Image.fromarray(mask).save(folder / name / "masks" / f"{i:02}.png")
+        for i, p in enumerate(place):
+            (folder / name / f"{i:02}.txt").write_text(caption_of(icon.label, PLACE_NAMES[p], None, 0) + "\n")
         subject["places"] = [PLACE_NAMES[p] for p in place]
         write_json(folder / name / "subject.json", {"label": icon.label, "class": icon.group})
         subjects.append(subject)

@@ -5,8 +5,9 @@ import type { Events } from '../../lib/mesh/events/events.ts'
 import { createMemoryEvents } from '../../lib/mesh/events/memory-events.ts'
 import { defaultJobsOptions, type Jobs } from '../../lib/mesh/jobs/jobs.ts'
 import { createMemoryJobs } from '../../lib/mesh/jobs/memory-jobs.ts'
+import { createJudge } from '../../safety/judge.ts'
+import { readPolicy } from '../../safety/policy/policy.ts'
 import type { Safety } from '../../safety/safety.ts'
-import { createWordJudge } from '../../safety/words.ts'
 import { decodeProgress, publishProgress } from '../progress.ts'
 import { type CompleteRequest, completeRequest } from '../request.ts'
 import { createRunner, type RunnerOptions, type RunnerSettings } from './runner.ts'
@@ -347,14 +348,14 @@ describe('without a verdict nothing is drawn or shown', () => {
   })
 
   test('one that rejects the words ends it before anything is drawn', async () => {
-    const { drawing } = start(createTestDrawing(), createWordJudge())
+    const { drawing } = start(createTestDrawing(), createJudge(readPolicy()))
     expect(await run('g-1', { prompt: 'a dog beside a woman' })).toMatchObject({
       status: 'REJECTED',
       reason: {
         message: 'the request was rejected: "woman" in the prompt names a person',
         stage: 'REVIEW_INPUT',
         retryable: false,
-        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'words-1' },
+        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'moma-1/words' },
       },
     })
     expect(drawing.calls).toEqual([])

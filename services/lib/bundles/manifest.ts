@@ -145,7 +145,15 @@ const document = object(
         unet: network,
         vae: network,
       },
-      { vitH: network, ipAdapter: network, segmentation: network },
+      {
+        vitH: network,
+        ipAdapter: network,
+        segmentation: network,
+        /** What the safety service sees with; docs/safety.md has their contracts. */
+        personDetector: network,
+        zeroShot: network,
+        safetyChecker: network,
+      },
     ),
     tokenizers: object({ clip: tokenizer, llama: tokenizer }, {}),
     licences: record(licence, 32),

@@ -4,13 +4,14 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { Graph } from '../graph/build.ts'
 import { weightBytes } from '../graph/folding.ts'
 import { graphBuilder } from './graph-builder.ts'
+import { isModelFile, type ModelFile } from './model-file.ts'
 import type { Answer, Order, WorkerData } from './protocol.ts'
 import { sessionOptions, weightsRoot } from './session.ts'
 import type { HostTensor } from './tensor.ts'
 
 const { recipe, execution } = workerData as WorkerData
 const port = parentPort!
-let graph: Graph | undefined
+let made: Graph | ModelFile | undefined
 let session: InferenceSession | undefined
 
 port.on('message', async (order: Order) => {
@@ -31,10 +32,10 @@ port.on('message', async (order: Order) => {
 async function carryOut(order: Order) {
   switch (order.kind) {
     case 'emit':
-      graph = (await graphBuilder(recipe))()
-      return { kind: 'emitted', weightBytes: weightBytes(graph) } as const
+      made = (await graphBuilder(recipe))()
+      return { kind: 'emitted', weightBytes: isModelFile(made) ? made.weightBytes : weightBytes(made) } as const
     case 'load':
-      session = await load(graph!)
+      session = await load(made!)
       return { kind: 'done' } as const
     case 'run':
       return { kind: 'results', results: await run(session!, order.feeds) } as const
@@ -44,7 +45,12 @@ async function carryOut(order: Order) {
   }
 }
 
-async function load(emitted: Graph): Promise<InferenceSession> {
+async function load(emitted: Graph | ModelFile): Promise<InferenceSession> {
+  if (isModelFile(emitted)) {
+    // Its weights are looked for beside it, which is not where a built graph's are.
+    const { extra: _, ...options } = sessionOptions(execution)
+    return InferenceSession.create(emitted.modelFile, options)
+  }
   return InferenceSession.create(emitted.encode(weightsRoot), sessionOptions(execution))
 }
 

@@ -17,6 +17,8 @@ export interface Topology extends AsyncDisposable {
   kill(victim: string): Promise<boolean>
   /** Whether everything serves. */
   isWhole(): Promise<boolean>
+  /** What its processes have said last. */
+  lastWords(): string
 }
 
 const program = fileURLToPath(new URL('../../../cli/moma.ts', import.meta.url))
@@ -64,6 +66,7 @@ export async function startEmbedded(): Promise<Topology> {
       const addresses = await Promise.all([compute, generation].map(listenAddress))
       return isServing(`http://127.0.0.1:${port}`, addresses)
     },
+    lastWords: () => mesh?.output().slice(-2000) ?? 'it is being started again',
     async [Symbol.asyncDispose]() {
       await starting
       await mesh?.[Symbol.asyncDispose]()
@@ -87,6 +90,7 @@ export async function startOnServers(servers: {
     env: { ...shared, ...env },
   })
   const at = { MOMA_VISION: compute, MOMA_CONTEXT: compute, MOMA_DENOISE: compute, MOMA_SAFETY: compute }
+  const lines: string[] = []
   const tree = supervise(
     [
       member('compute', ['vision', 'context', 'denoise', 'safety'], { MOMA_LISTEN: compute }),
@@ -94,7 +98,7 @@ export async function startOnServers(servers: {
       member('generation 2', ['generation'], { ...at, MOMA_LISTEN: second }),
       member('gateway', ['gateway'], { HOST: '127.0.0.1', PORT: `${ports[3]}`, MOMA_GENERATION: `${first},${second}` }),
     ],
-    { drainMs: 5000, onLine: (name, line) => process.stderr.write(`${name}: ${line}\n`) },
+    { drainMs: 5000, onLine: (name, line) => void lines.splice(0, lines.push(`${name}: ${line}`) - 100) },
   )
   process.on('exit', () => tree.kill())
   await tree.ready()
@@ -103,6 +107,7 @@ export async function startOnServers(servers: {
     victims: ['compute', 'compute', 'generation 1', 'generation 2', 'gateway'],
     kill: async (victim) => killPid(tree.pids[victim]),
     isWhole: () => isServing(`http://${gateway}`, [compute, first, second]),
+    lastWords: () => lines.slice(-20).join('\n'),
     async [Symbol.asyncDispose]() {
       await tree.end()
       await rm(data, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })

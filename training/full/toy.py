@@ -1,0 +1,63 @@
+"""A bundle of the recorded toy networks and a tiny set of pictures: the whole run in seconds, for trying it out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from training.full.networks import Bundle
+from training.full.settings import Settings
+
+DATA = Path(__file__).parents[2] / "test/parity/data"
+# Network → folder of the recorded case, its file, and where its tensors start.
+CASES = {
+    "clipVision": ("clip-vision", "pytorch_model.bin", ""),
+    "vitH": ("clip-vision-projection", "model.safetensors", ""),
+    "projector": ("llava", "pytorch_model.bin.index.json", ""),
+    "decoder": ("llava", "pytorch_model.bin.index.json", ""),
+    "imageProjection": ("moma-adapters", "attn_adapters_projectors.th", "projectors"),
+    "ipAdapter": ("ip-adapter", "ip-adapter_sd15.bin", ""),
+    "clipText": ("clip-text", "model.safetensors", ""),
+    "unet": ("unet", "diffusion_pytorch_model.safetensors", ""),
+    "vae": ("vae", "diffusion_pytorch_model.safetensors", ""),
+}
+
+
+def toy_bundle() -> Bundle:
+    networks: dict[str, Any] = {}
+    for name, (folder, file, prefix) in CASES.items():
+        config = json.loads((DATA / folder / "config.json").read_text())
+        networks[name] = {"config": config, "files": [f"{folder}/{file}"], "prefix": prefix}
+    tokenizers = {name: {"folder": f"tokenizers/{name}"} for name in ("clip", "llama")}
+    return Bundle({"networks": networks, "tokenizers": tokenizers}, DATA)
+
+
+def toy_settings(settings: Settings, out: Path) -> dict[str, Any]:
+    """What differs from the full run: sizes, and two updates of two batches."""
+    return {
+        "data": out / "data", "out": out, "sizePx": 64, "batch": 2, "accumulation": 2, "updates": 2, "workers": 0,
+        "mixedPrecision": "no", "saveEveryUpdates": 1, "learningRate": 10 * settings.learningRate,
+    }  # fmt: skip
+
+
+def write_toy_data(folder: Path) -> None:
+    """Two things in three pictures each, and a person, who is to be left out."""
+    rng = np.random.default_rng(0)
+    for label, group, color in (("ball", "toy", "red"), ("box", "toy", "blue"), ("man", "person", "green")):
+        thing = folder / label
+        (thing / "masks").mkdir(parents=True, exist_ok=True)
+        (thing / "subject.json").write_text(json.dumps({"label": label, "class": group}))
+        for shot, place in enumerate(("in the snow", "on the beach", "in space")):
+            image = Image.fromarray(rng.integers(0, 255, (80, 96, 3), np.uint8))
+            mask = Image.new("L", image.size)
+            box = (20 + 8 * shot, 16, 60 + 8 * shot, 64)
+            for canvas, ink in ((image, color), (mask, 255)):
+                draw = ImageDraw.Draw(canvas)
+                (draw.ellipse if label == "ball" else draw.rectangle)(box, fill=ink)
+            image.save(thing / f"{shot:02}.png")
+            mask.save(thing / "masks" / f"{shot:02}.png")
+            (thing / f"{shot:02}.txt").write_text(f"a {label} {place}\n")
