@@ -138,7 +138,12 @@ whenChromium('the studio', () => {
     const delays = (await page.evaluate(() => {
       const marks = (name: string) =>
         performance.getEntriesByName(name) as unknown as { detail: string; startTime: number }[]
-      const events = new Map(marks('preview-event').map(({ detail, startTime }) => [detail, startTime]))
+      // Several events may name the same preview: the first is when it could be shown.
+      const events = new Map(
+        marks('preview-event')
+          .toReversed()
+          .map(({ detail, startTime }) => [detail, startTime]),
+      )
       // The photo that it begins with is no event's.
       return marks('preview-shown').flatMap(({ detail, startTime }) => {
         const told = events.get(detail)
