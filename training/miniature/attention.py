@@ -105,6 +105,39 @@ class ContextAttention(nn.Module):
         return attn.to_out[1](attn.to_out[0](result))
 
 
+class BorrowingAttention:
+    """
+    A self-attention whose first samples also attend to their reference's keys and values, through maps of its own that
+    are thrown away after pretraining. A plain class, so that the compiler sees through it; the maps live in a module.
+    """
+
+    def __init__(self, channels: int):
+        self.to_k, self.to_v = (nn.Linear(channels, channels, bias=False) for _ in range(2))
+        nn.init.eye_(self.to_k.weight)
+        nn.init.zeros_(self.to_v.weight)
+        self.maps = nn.ModuleList([self.to_k, self.to_v])
+        self.reading = False
+        self.given: Given | None = None
+        self.key = self.value = None
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        result = attend(query, key, value, attn.heads)
+        if self.reading:
+            self.key, self.value = key, value
+        elif self.given is not None:
+            n = len(self.key)
+            result = torch.cat([result[:n] + self.borrowed(query[:n], attn.heads, self.given), result[n:]])
+        return attn.to_out[1](attn.to_out[0](result))
+
+    def borrowed(self, query: Tensor, heads: int, given: Given) -> Tensor:
+        tokens = query.shape[1]
+        shown = given.shrunk(given.reference_mask, tokens)[:, :, 0] > 0
+        shown = shown | ~shown.any(1, keepdim=True)
+        seen = attend(query, self.to_k(self.key), self.to_v(self.value), heads, shown[:, None, None, :])
+        return given.strength[:, None, None] * given.shrunk(given.gate, tokens) * seen
+
+
 class MapAttention:
     """A cross-attention of the text alone that records the subject's map; has no weights."""
 
@@ -119,22 +152,6 @@ class MapAttention:
         else:
             result = attend_and_map(query, key, value, attn, self.given)
         return attn.to_out[1](attn.to_out[0](result))
-
-
-@contextmanager
-def recording_maps(unet: UNet2DConditionModel, given: Given) -> Iterator[list[Tensor]]:
-    """Within it the cross-attentions of a UNet without adapters fill `given.maps`."""
-    for name, processor in list(unet.attn_processors.items()):
-        if name.endswith("attn2.processor"):
-            if not isinstance(processor, MapAttention):
-                unet.get_submodule(name.removesuffix(".processor")).set_processor(processor := MapAttention())
-            processor.given = given
-    try:
-        yield given.maps
-    finally:
-        for processor in unet.attn_processors.values():
-            if isinstance(processor, MapAttention):
-                processor.given = None
 
 
 class Adapters(nn.Module):

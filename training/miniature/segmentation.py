@@ -2,7 +2,8 @@
 
     python -m training.miniature.segmentation --minutes 8 --out .moma/training/segmentation
 
-In: pixels in −1 … 1 [n, 3, 128, 128]; out: one logit a pixel. Cross-entropy and Dice on the composites' true masks.
+In: pixels in −1 … 1 [n, 3, 64, 64]; out: one logit a pixel. Cross-entropy and Dice on the composites' true masks, at
+their full size: the network's answer is spread there, in training bilinearly, in use bicubically.
 
 Writes OUT/segmentation (diffusers layout) and OUT/measured.json (IoU at 0.5 on held-out things).
 """
@@ -15,16 +16,17 @@ import torch.nn.functional as F
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from training.miniature.common import options, pixels, replace_folder, train, write_json
+from training.miniature.common import options, replace_folder, train, write_json
 from training.miniature.pool import Pool
+from training.miniature.towers import shrink
 
 CONFIG = {
-    "sample_size": 128,
+    "sample_size": 64,
     "in_channels": 3,
     "out_channels": 1,
-    "block_out_channels": (16, 32, 64, 96),
+    "block_out_channels": (32, 48, 64, 96),
     "layers_per_block": 1,
-    "norm_num_groups": 8,
+    "norm_num_groups": 16,
     "down_block_types": ("DownBlock2D",) * 4,
     "up_block_types": ("UpBlock2D",) * 4,
     "add_attention": False,
@@ -47,30 +49,38 @@ def iou(logits: Tensor, masks: Tensor) -> Tensor:
     return (found & true).sum((1, 2, 3)) / (found | true).sum((1, 2, 3)).clamp(min=1)
 
 
+def shrunk(pictures: Tensor) -> Tensor:
+    """uint8 [n, H, W, 3] → float32 [n, 3, S, S] in −1 … 1, bicubic as in use."""
+    return shrink(pictures, CONFIG["sample_size"]).float().div_(127.5).sub_(1).contiguous()
+
+
 @torch.no_grad()
 def measure(network: UNet2DModel, pictures: Tensor, masks: Tensor) -> dict:
-    found = torch.cat([iou(network(part, 0).sample, true) for part, true in zip(pictures.split(16), masks.split(16))])
+    """IoU at the masks' size, of probabilities spread bicubically."""
+    spread = lambda part: F.interpolate(network(part, 0).sample.sigmoid(), masks.shape[-2:], mode="bicubic") - 0.5
+    found = torch.cat([iou(spread(part), true) for part, true in zip(pictures.split(16), masks.split(16))])
     return {"iou": float(found.mean()), "iou_worst_tenth": float(found.quantile(0.1)), "pictures": len(pictures)}
 
 
 def main() -> None:
-    o = options("segmentation", minutes=8, batch_cpu=4, batch_gpu=64)
+    o = options("segmentation", minutes=8, batch_cpu=16, batch_gpu=64)
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     tests = np.arange(min(TEST_PICTURES, len(unseen)))
-    pictures, masks = pixels(unseen.picture(tests)).to(o.device), unseen.mask(tests).to(o.device)
+    pictures, masks = shrunk(unseen.picture(tests)).to(o.device), unseen.mask(tests).to(o.device)
     torch.manual_seed(o.seed)
     network = UNet2DModel(**CONFIG)
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
+    predict = o.compiled(lambda model, pictures: model(pictures, 0).sample)
 
     def losses(model: UNet2DModel, step: int):
         rng = o.rng(step)
         rows = rng.integers(len(pool), size=o.batch)
-        seen, true = pixels(pool.picture(rows)).contiguous().to(o.device), pool.mask(rows).to(o.device)
+        seen, true = shrunk(pool.picture(rows)).to(o.device), pool.mask(rows).to(o.device)
         if rng.random() < 0.5:
             seen, true = seen.flip(3), true.flip(3)
         light, tint = (torch.from_numpy(rng.uniform(low, -low, (o.batch, 3, 1, 1))).float() for low in (-0.1, -0.1))
         seen = (seen * (1 + light.to(o.device)) + tint.to(o.device)).clamp(-1, 1)
-        return mask_losses(model(seen, 0).sample, true)
+        return mask_losses(F.interpolate(predict(model, seen.contiguous()), true.shape[-2:], mode="bilinear"), true)
 
     def publish(average: UNet2DModel) -> None:
         measured = measure(average, pictures, masks)

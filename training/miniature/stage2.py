@@ -31,6 +31,7 @@ from training.miniature.stage1 import Questions, Vision, open_mllm
 from training.miniature.towers import EMBEDDING
 
 UNMASKED = 0.1
+SCALE_FASTER = 20.0  # maps behind a scale of zero learn nothing until it opens
 
 
 class Moma(nn.Module):
@@ -101,7 +102,7 @@ def main() -> None:
     def publish(average: Moma) -> None:
         replace_file(o.out / "adapters.pt", lambda path: torch.save(average.checkpoint(), path))
 
-    train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.0, ema_decay=0.99)
+    train(o, learner, losses, publish, 1e-3, weight_decay=0.0, ema_decay=0.98, faster={"scale_learnable": SCALE_FASTER})
 
 
 if __name__ == "__main__":

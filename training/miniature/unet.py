@@ -1,38 +1,45 @@
-"""The miniature's UNet: Stable Diffusion 1.5's topology on 8 × 16 × 16 latents, from captions alone.
+"""The miniature's UNet: Stable Diffusion 1.5's topology on 8 × 16 × 16 latents, from captions.
 
     python -m training.miniature.unet --minutes 45 --out .moma/training/unet
 
-The text encoder is CLIP's, frozen. Beside the loss on ε, the noun's cross-attention maps are drawn a little towards the
-thing's true area: the method takes its masks from these maps, and what billions of pictures teach Stable Diffusion's
-would take longer here than all the rest.
+The text encoder is CLIP's, frozen. Two things that billions of pictures teach Stable Diffusion would take longer here
+than all the rest, so they are asked for:
+- The noun's cross-attention maps are drawn a little towards the thing's true area: the method takes its masks from them.
+- Half of the samples also see their thing's reference, through maps at the self-attentions that are thrown away
+  afterwards: so queries and keys of the same thing in two pictures come to match, which is what the subject branch,
+  that starts from zero on the frozen network, lives on.
 
 Writes OUT/unet (diffusers layout).
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 
-from training.miniature.attention import Given, mean_map, recording_maps
+from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
 from training.miniature.common import options, replace_folder, train
-from training.miniature.diffusion import Noise, Texts, latents_of, prompts, small_masks
+from training.miniature.diffusion import (
+    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, small_masks,
+)  # fmt: skip
 from training.miniature.pool import Pool
 
 CONFIG = {
     "sample_size": 16,
     "in_channels": 8,
     "out_channels": 8,
-    "block_out_channels": (32, 64, 96, 128),
+    "block_out_channels": (48, 64, 96, 128),
     "layers_per_block": 2,
     "cross_attention_dim": 128,
-    "attention_head_dim": 4,  # the number of heads, as in Stable Diffusion's config
+    "attention_head_dim": 2,  # the number of heads, as in Stable Diffusion's config
     "norm_num_groups": 16,
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
 MAP_WEIGHT = 0.05
+UNMASKED = 0.1  # share of the samples whose reference may show anywhere
 
 
 @torch.no_grad()
@@ -42,6 +49,56 @@ def start_well(unet: UNet2DConditionModel) -> None:
         if name.endswith(("conv2", "proj_out", "conv_out")):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+class Learner(nn.Module):
+    """The UNet with the maps that it borrows through."""
+
+    def __init__(self, unet: UNet2DConditionModel):
+        super().__init__()
+        self.unet = unet
+        maps = []
+        for name in unet.attn_processors:
+            attn = unet.get_submodule(name.removesuffix(".processor"))
+            if name.endswith("attn1.processor"):
+                attn.set_processor(processor := BorrowingAttention(attn.to_q.in_features))
+                maps.append(processor.maps)
+            else:
+                attn.set_processor(MapAttention())
+        self.maps = nn.ModuleList(maps)
+
+    def forward(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        states: Tensor,
+        subject_tokens: Tensor,
+        reference: Tensor,
+        nouns: Tensor,
+        gate: Tensor,
+        reference_mask: Tensor,
+        strength: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """
+        x_t [n, C, h, w], t [n], text states [n, 77, D], the noun's places in them [n, 77]; of the first m samples the
+        reference [m, C, h, w], the noun's states, the target's and the reference's mask [m, 1, h, w] and β [m]
+        → ε [n, C, h, w], the noun's map [n, 1, h, w].
+        """
+        borrowing = [p for p in self.unet.attn_processors.values() if isinstance(p, BorrowingAttention)]
+        mapping = [p for p in self.unet.attn_processors.values() if isinstance(p, MapAttention)]
+        with torch.no_grad():
+            for processor in borrowing:
+                processor.reading, processor.given = True, None
+            for processor in mapping:
+                processor.given = None
+            self.unet(reference, torch.zeros_like(timesteps[: len(reference)]), nouns)
+        given = Given(subject_tokens=subject_tokens, gate=gate, reference_mask=reference_mask, strength=strength)
+        for processor in borrowing:
+            processor.reading, processor.given = False, given
+        for processor in mapping:
+            processor.given = given
+        predicted = self.unet(noisy, timesteps, states).sample
+        return predicted, mean_map(given.maps, given.size)
 
 
 def main() -> None:
@@ -54,26 +111,39 @@ def main() -> None:
     unet = UNet2DConditionModel(**CONFIG)
     start_well(unet)
     print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
+    predict = o.compiled(lambda model, *tensors: model(*tensors))
 
-    def losses(model: UNet2DConditionModel, step: int):
+    def losses(model: Learner, step: int):
         rng = o.rng(step)
-        rows = rng.integers(len(pool), size=o.batch)
+        borrowing = o.batch // 2
+        rows = np.concatenate([rng.choice(pool.pairs, size=borrowing), rng.integers(len(pool), size=o.batch - borrowing)])
         noisy, epsilon, timesteps = noise.draw(latents.tensor(rows).to(o.device), rng)
         words, empty = prompts(pool, rows, rng)
         states, ids = texts.states(words)
-        given = Given(subject_tokens=texts.subject_tokens(ids, [pool.labels[row] for row in rows]))
-        with recording_maps(model, given) as maps:
-            predicted = model(noisy, timesteps, states).sample
+        labels = [pool.labels[row] for row in rows]
+        masks = small_masks(pool, rows, o.device)
+        early = timesteps[:borrowing] >= SUBJECT_BRANCH_BELOW_TIMESTEP
+        unmasked = torch.from_numpy(rng.random(borrowing) < UNMASKED).to(o.device)
+        predicted, maps = predict(
+            model, noisy, timesteps, states, texts.subject_tokens(ids, labels),
+            noise.almost_none(latents.tensor(rows[:borrowing] ^ 1).to(o.device), rng), texts.nouns(labels[:borrowing]),
+            masks[:borrowing].masked_fill(unmasked[:, None, None, None], 1),
+            small_masks(pool, rows[:borrowing] ^ 1, o.device), (~early).float(),
+        )  # fmt: skip
         loss, plain = noise.loss(predicted, epsilon, timesteps)
-        apart = (mean_map(maps, given.size) - small_masks(pool, rows, o.device)).square().mean((1, 2, 3))
+        half = lambda which: (predicted[which].detach() - epsilon[which]).square().mean()
+        apart = (maps - masks).square().mean((1, 2, 3))
         named = torch.from_numpy(~empty).to(o.device)
         map_loss = (apart * named).sum() / named.sum().clamp(min=1)
-        return {"loss": loss + MAP_WEIGHT * map_loss, "epsilon": plain, "weighted": loss.detach(), "map": map_loss.detach()}
+        return {
+            "loss": loss + MAP_WEIGHT * map_loss, "epsilon": plain, "weighted": loss.detach(), "map": map_loss.detach(),
+            "epsilon_borrowing": half(slice(borrowing)), "epsilon_alone": half(slice(borrowing, None)),
+        }  # fmt: skip
 
-    def publish(average: UNet2DConditionModel) -> None:
-        replace_folder(o.out / "unet", average.save_pretrained)
+    def publish(average: Learner) -> None:
+        replace_folder(o.out / "unet", average.unet.save_pretrained)
 
-    train(o, unet, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
+    train(o, Learner(unet), losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
 
 
 if __name__ == "__main__":

@@ -136,11 +136,12 @@ def main() -> None:
     vae = AutoencoderKL(**CONFIG)
     start_well(vae)
     print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
+    measured_losses = o.compiled(reconstruction_losses)
 
     def losses(model, step):
         rng = o.rng(step)
         cropped = crop(pool.picture(rng.integers(len(pool), size=o.batch)), rng)
-        return reconstruction_losses(model, pixels(cropped.to(o.device)).contiguous())
+        return measured_losses(model, pixels(cropped.to(o.device)).contiguous())
 
     def publish(average: AutoencoderKL) -> None:
         measured = measure(average, test)
