@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=6144)
     parser.add_argument("--shards", type=int, default=None, help="read that many of the pool's shards only")
     parser.add_argument("--bundle", type=Path, default=Path("models/moma-mini"))
+    parser.add_argument("--stages", nargs="+", choices=[folder for _, folder, _ in STAGES], help="these alone")
     parser.add_argument("--until", choices=[folder for _, folder, _ in STAGES])
     o = parser.parse_args()
     icons = o.root / "icons.bin"
@@ -47,8 +48,10 @@ def main() -> None:
         run("tokenizers", o.root / "tokenizers", icons)
     run("pool", o.root / "pool", icons, "--pairs", str(o.pairs))
     shards = ["--shards", str(o.shards)] if o.shards else []
-    for recipe, folder, share in STAGES:
-        run(recipe, o.root / folder, icons, "--minutes", f"{o.minutes * share:.2f}", *shards)
+    chosen = [stage for stage in STAGES if o.stages is None or stage[1] in o.stages]
+    whole = sum(share for _, _, share in chosen)
+    for recipe, folder, share in chosen:
+        run(recipe, o.root / folder, icons, "--minutes", f"{o.minutes * share / whole:.2f}", *shards)
         if folder == o.until:
             return
     command("training.miniature.export", "--root", str(o.root), "--out", str(o.bundle))

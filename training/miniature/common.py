@@ -85,6 +85,11 @@ def options(
     return Options(given.minutes, given.out, given.icons, given.seed, batch, given.shards, device, given.compile)
 
 
+def earlier(folder: Path, kind: type) -> Any:
+    """What an earlier training left in a folder, to go on from where there is no checkpoint (see `unpack`); None if nothing."""
+    return kind.from_pretrained(folder) if (folder / "config.json").exists() else None
+
+
 def autocast(device: torch.device):
     """bf16 on a GPU, plain float32 elsewhere."""
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

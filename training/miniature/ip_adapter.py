@@ -10,6 +10,8 @@ Writes OUT/adapter.pt: {"image_proj", "ip_adapter"}, the layout of ip-adapter_sd
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,11 @@ class IpAdapter(nn.Module):
         self.image_proj = ImageProjection(EMBEDDING, TEXT_CHANNELS)
         self.ip_adapter = nn.ModuleDict({str(k): adapters.layers[k] for k in range(1, len(adapters.layers), 2)})
 
+    def start_from(self, file: Path) -> None:
+        saved = torch.load(file, weights_only=True)
+        self.image_proj.load_state_dict(saved["image_proj"])
+        self.ip_adapter.load_state_dict(saved["ip_adapter"])
+
     def checkpoint(self) -> dict[str, dict[str, Tensor]]:
         return {"image_proj": self.image_proj.state_dict(), "ip_adapter": self.ip_adapter.state_dict()}
 
@@ -48,6 +55,8 @@ def main() -> None:
     torch.manual_seed(o.seed)
     adapters = Adapters(unet).to(o.device)
     learner = IpAdapter(adapters)
+    if (o.out / "adapter.pt").exists():
+        learner.start_from(o.out / "adapter.pt")
 
     def losses(model: IpAdapter, step: int):
         rng = o.rng(step)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from training.miniature.common import options, replace_folder, train, write_json
+from training.miniature.common import earlier, options, replace_folder, train, write_json
 from training.miniature.pool import Pool
 from training.miniature.towers import shrink
 
@@ -68,7 +68,7 @@ def main() -> None:
     tests = np.arange(min(TEST_PICTURES, len(unseen)))
     pictures, masks = shrunk(unseen.picture(tests)).to(o.device), unseen.mask(tests).to(o.device)
     torch.manual_seed(o.seed)
-    network = UNet2DModel(**CONFIG)
+    network = earlier(o.out / "segmentation", UNet2DModel) or UNet2DModel(**CONFIG)
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
     predict = o.compiled(lambda model, pictures: model(pictures, 0).sample)
 

@@ -101,6 +101,8 @@ def main() -> None:
     questions, unseen_questions = (Questions(which, vision, instructions) for which in (pool, unseen))
     scale = float(embeddings.tensor(np.arange(min(1024, len(pool)))).std())
     model: nn.Module = Mllm(miniature_config(instructions.tokenizer.vocab_size()))
+    if (o.out / "mllm.pt").exists():
+        model.load_state_dict(torch.load(o.out / "mllm.pt", weights_only=True))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def losses(model: Mllm, step: int):

@@ -49,6 +49,11 @@ class Moma(nn.Module):
         if missing.unexpected_keys:
             raise ValueError(f"{ip_adapter}: unexpected {missing.unexpected_keys}")
 
+    def go_on_from(self, file: Path) -> None:
+        saved = torch.load(file, weights_only=True)
+        self.projectors.load_state_dict(saved["projectors"])
+        self.self_cross_attentions.load_state_dict(saved["self_cross_attentions"])
+
     def checkpoint(self) -> dict[str, dict[str, Tensor]]:
         return {"projectors": self.projectors.state_dict(), "self_cross_attentions": self.self_cross_attentions.state_dict()}
 
@@ -73,7 +78,10 @@ def main() -> None:
     unet = open_unet(o.beside("unet") / "unet", o.device)
     adapters = Adapters(unet).to(o.device)
     learner = Moma(adapters)
-    learner.start_from(o.beside("ip_adapter") / "adapter.pt")
+    if (o.out / "adapters.pt").exists():
+        learner.go_on_from(o.out / "adapters.pt")
+    else:
+        learner.start_from(o.beside("ip_adapter") / "adapter.pt")
 
     def losses(model: Moma, step: int):
         rng = o.rng(step)

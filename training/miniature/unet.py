@@ -20,7 +20,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
-from training.miniature.common import options, replace_folder, train
+from training.miniature.common import earlier, options, replace_folder, train
 from training.miniature.diffusion import (
     SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, small_masks,
 )  # fmt: skip
@@ -108,8 +108,10 @@ def main() -> None:
     texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
     noise = Noise(o.device)
     torch.manual_seed(o.seed)
-    unet = UNet2DConditionModel(**CONFIG)
-    start_well(unet)
+    unet = earlier(o.out / "unet", UNet2DConditionModel)
+    if unet is None:
+        unet = UNet2DConditionModel(**CONFIG)
+        start_well(unet)
     print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
     predict = o.compiled(lambda model, *tensors: model(*tensors))
 

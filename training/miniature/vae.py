@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from training.miniature.common import Options, options, pixels, replace_folder, train, write_json
+from training.miniature.common import Options, earlier, options, pixels, replace_folder, train, write_json
 from training.miniature.pool import Pool
 
 CONFIG = {
@@ -160,7 +160,7 @@ def main() -> None:
         vae.decoder.requires_grad_(True)
         vae.post_quant_conv.requires_grad_(True)
         scaling = vae.config.scaling_factor
-    else:
+    elif (vae := earlier(o.out / "vae", AutoencoderKL)) is None:
         vae = AutoencoderKL(**CONFIG)
         start_well(vae)
     print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
