@@ -49,6 +49,13 @@ class Moma(nn.Module):
         if missing.unexpected_keys:
             raise ValueError(f"{ip_adapter}: unexpected {missing.unexpected_keys}")
 
+    def start_maps_from(self, borrowing: Path) -> None:
+        """The subject maps start as those that the UNet learned to borrow through; their scale is zero all the same."""
+        saved = torch.load(borrowing, weights_only=True)
+        for index, layer in enumerate(self.self_cross_attentions[::2]):
+            layer.to_k_ip.weight.data.copy_(saved[f"{index}.0.weight"])
+            layer.to_v_ip.weight.data.copy_(saved[f"{index}.1.weight"])
+
     def go_on_from(self, file: Path) -> None:
         saved = torch.load(file, weights_only=True)
         self.projectors.load_state_dict(saved["projectors"])
@@ -82,6 +89,8 @@ def main() -> None:
         learner.go_on_from(o.out / "adapters.pt")
     else:
         learner.start_from(o.beside("ip_adapter") / "adapter.pt")
+        if (borrowing := o.beside("unet") / "borrowing.pt").exists():
+            learner.start_maps_from(borrowing)
 
     def losses(model: Moma, step: int):
         rng = o.rng(step)

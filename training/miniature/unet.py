@@ -5,11 +5,11 @@
 The text encoder is CLIP's, frozen. Two things that billions of pictures teach Stable Diffusion would take longer here
 than all the rest, so they are asked for:
 - The noun's cross-attention maps are drawn a little towards the thing's true area: the method takes its masks from them.
-- Half of the samples also see their thing's reference, through maps at the self-attentions that are thrown away
-  afterwards: so queries and keys of the same thing in two pictures come to match, which is what the subject branch,
+- Half of the samples also see their thing's reference, through maps at the self-attentions that are no part of
+  the UNet: so queries and keys of the same thing in two pictures come to match, which is what the subject branch,
   that starts from zero on the frozen network, lives on.
 
-Writes OUT/unet (diffusers layout).
+Writes OUT/unet (diffusers layout) and OUT/borrowing.pt, the maps, from which stage 2's subject maps may start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
-from training.miniature.common import earlier, options, replace_folder, train
+from training.miniature.common import earlier, options, replace_file, replace_folder, train
 from training.miniature.diffusion import (
     SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, small_masks,
 )  # fmt: skip
@@ -144,6 +144,7 @@ def main() -> None:
 
     def publish(average: Learner) -> None:
         replace_folder(o.out / "unet", average.unet.save_pretrained)
+        replace_file(o.out / "borrowing.pt", lambda path: torch.save(average.maps.state_dict(), path))
 
     train(o, Learner(unet), losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
 
