@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
@@ -6,15 +6,16 @@ import type { Database, Queries } from './database.ts'
 import { translateDatabaseError } from './errors.ts'
 import { migrationsFolder } from './migrations.ts'
 import * as schema from './schema.ts'
+import { copyTemplate, templateFolder } from './template.ts'
 
-/** PostgreSQL in this process, its files in `folder`; null keeps them in memory. Two processes in one folder destroy it. */
-export async function openPglite(folder: string | null): Promise<Database> {
+/**
+ * PostgreSQL in this process, its files in `folder`; null keeps them in memory. Two processes in one folder destroy it.
+ * An empty folder is begun with a copy of the template where there is one; a template of null is none.
+ */
+export async function openPglite(folder: string | null, template: string | null = templateFolder()): Promise<Database> {
   await using opened = new AsyncDisposableStack()
-  if (folder !== null) await mkdir(folder, { recursive: true })
-  const client = await (folder === null ? PGlite.create() : PGlite.create(folder))
+  const { client, queries } = await openMigrated(folder, template)
   opened.defer(() => client.close())
-  const queries = drizzle(client, { schema })
-  await migrate(queries, { migrationsFolder })
   const kept = opened.move()
 
   const translated = async <T>(work: Promise<T>): Promise<T> => {
@@ -29,5 +30,30 @@ export async function openPglite(folder: string | null): Promise<Database> {
     run: (work) => translated(work(queries as unknown as Queries)),
     transaction: (work) => translated(queries.transaction((inside) => work(inside as unknown as Queries))),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
+}
+
+async function openMigrated(folder: string | null, template: string | null = templateFolder()) {
+  if (folder === null) return migrated(await PGlite.create())
+  await mkdir(folder, { recursive: true })
+  const isCopy = template !== null && (await readdir(folder)).length === 0 && (await copyTemplate(folder, template))
+  try {
+    return await migrated(await PGlite.create(folder))
+  } catch (error) {
+    if (!isCopy) throw error
+    // Nothing of anybody's is in it yet.
+    await rm(folder, { recursive: true, force: true })
+    return migrated(await PGlite.create(folder))
+  }
+}
+
+async function migrated(client: PGlite) {
+  try {
+    const queries = drizzle(client, { schema })
+    await migrate(queries, { migrationsFolder })
+    return { client, queries }
+  } catch (error) {
+    await client.close().catch(() => undefined)
+    throw error
   }
 }
