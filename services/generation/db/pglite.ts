@@ -1,4 +1,5 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
@@ -27,9 +28,12 @@ export async function openPglite(folder: string | null, template: string | null 
   }
   return {
     kind: 'pglite',
-    run: (work) => translated(work(queries as unknown as Queries)),
-    transaction: (work) => translated(queries.transaction((inside) => work(inside as unknown as Queries))),
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    // It works on this very thread, statement after statement without a pause: what waits to be sent goes out before.
+    run: (work) => translated(turn().then(() => work(queries as unknown as Queries))),
+    transaction: (work) =>
+      translated(turn().then(() => queries.transaction((inside) => work(inside as unknown as Queries)))),
+    // After what was asked for before.
+    [Symbol.asyncDispose]: () => turn().then(() => kept.disposeAsync()),
   }
 }
 

@@ -134,7 +134,7 @@ export function timingsUntil(now: Date): SQL {
 
 export interface Ending {
   readonly row: GenerationRow
-  /** Files that nothing points to any more, doomed by the caller. */
+  /** Files that nothing points to any more, doomed. */
   readonly leftovers: readonly string[]
 }
 
@@ -151,9 +151,20 @@ export async function endGeneration(
     .where(condition)
     .returning()
   if (!row) return null
-  await queries.delete(checkpoints).where(eq(checkpoints.generationId, row.id))
-  const gone = await queries.delete(previews).where(eq(previews.generationId, row.id)).returning()
-  return { row, leftovers: gone.map(({ assetKey }) => assetKey) }
+  // Only now that the row is locked: a preview that was kept meanwhile is seen by a statement that begins later.
+  const forgotten = queries
+    .$with('forgotten')
+    .as(queries.delete(checkpoints).where(eq(checkpoints.generationId, row.id)).returning({ step: checkpoints.step }))
+  const gone = queries
+    .$with('gone')
+    .as(queries.delete(previews).where(eq(previews.generationId, row.id)).returning({ key: previews.assetKey }))
+  const doomed = await queries
+    .with(forgotten, gone)
+    .update(assets)
+    .set({ state: 'DOOMED' })
+    .where(inArray(assets.key, queries.select({ key: gone.key }).from(gone)))
+    .returning({ key: assets.key })
+  return { row, leftovers: doomed.map(({ key }) => key) }
 }
 
 export interface ImageRow {

@@ -73,16 +73,23 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   test('a fenced attempt can write nothing, and leaves no files', async () => {
     const old = await begun()
+    await world.runStore.keepStep(old, 5, Buffer.from('old'))
     const before = files().length
     const current = await world.runStore.begin(old.id)
+    expect(current?.checkpoint).toMatchObject({ step: 5 })
     expect(await world.runStore.enterStage(old, 'DENOISE')).toBe(false)
+    expect(await world.runStore.keepStep(old, 10, Buffer.from('older'))).toBe(false)
     expect(await world.runStore.keepPreview(old, 'preview', newAsset('old'))).toBeNull()
     expect(await world.runStore.succeed(old, newImages(1))).toBe(false)
     expect(await world.runStore.end(old, 'FAILED', reason)).toBe(false)
     expect(await world.runStore.isStopped(old)).toBe(true)
     expect(await world.runStore.isStopped(current!)).toBe(false)
     expect(files()).toHaveLength(before)
-    expect(await read(old.id)).toMatchObject({ status: 'RUNNING', attempt: 2, stage: null })
+    expect(await read(old.id)).toMatchObject({ status: 'RUNNING', attempt: 2, stage: null, step: 0 })
+    const [checkpoint] = await world.db.run((queries) =>
+      queries.select().from(checkpoints).where(eq(checkpoints.generationId, old.id)),
+    )
+    expect(checkpoint).toMatchObject({ step: 5 })
   })
 
   test('success keeps pictures and takes previews and checkpoint away, in one go', async () => {
@@ -95,6 +102,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(await world.assets.find(second!.token)).toMatchObject({ byteLength: 3 })
     const before = files().length
     expect(await world.runStore.succeed(run, newImages(2))).toBe(true)
+    await world.assets.settled()
 
     expect(await read(run.id)).toMatchObject({ status: 'SUCCEEDED', stage: 'DENOISE', step: 3 })
     expect(await world.assets.find(second!.token)).toBeNull()
