@@ -27,7 +27,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   /** What a runner does at a step: the row first, then who watches. */
   const step = async (run: Run, at: number, more: Partial<Snapshot> = {}, events: Events = world.events) => {
-    await world.runStore.enterStage(run, 'DENOISE')
+    await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     await world.runStore.keepStep(run, at, null)
     await publishProgress(events, {
       id: run.id,

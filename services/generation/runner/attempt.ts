@@ -78,7 +78,11 @@ export async function attempt(
 
   const stopped = () => new Stopped('the generation was asked to stop, has ended, or another attempt has begun')
   /** Nothing of this attempt goes on once one of its writes has failed, or has done nothing. */
-  const writes = createWrites(stopped, (reason) => stop.abort(reason))
+  const writes = createWrites({
+    enterStages: (entered) => store.enterStages(run, entered),
+    fenced: stopped,
+    onStopped: (reason) => stop.abort(reason),
+  })
   const previews = createPreviews({
     everySteps: context.previewEverySteps,
     log,
@@ -108,10 +112,9 @@ export async function attempt(
     if (where.stage) metrics.stageEnded(where.stage, performance.now() - stageBegan)
     stageBegan = performance.now()
   }
-  /** The stage's work is begun beside the write that says so. */
   const enter = (stage: Stage) => {
     going.throwIfAborted()
-    writes.begin(() => store.enterStage(run, stage))
+    writes.enter(stage)
     leaveStage()
     where.stage = stage
     report()
@@ -121,7 +124,7 @@ export async function attempt(
     etaMs = clock.stepped(step)
     previews.offer(step, event.previews[0]!, event.masks[0]!)
     report()
-    await writes.write(() => store.keepStep(run, step, null))
+    await writes.write((entered) => store.keepStep(run, step, null, entered))
   }
 
   /** Draws to the last picture, from where an earlier attempt was where it left something. */
@@ -143,7 +146,7 @@ export async function attempt(
       if (event.kind === 'step') await onStep(event)
       if (event.kind === 'checkpoint') {
         const { state } = event
-        await writes.write(() => store.keepStep(run, state.step, encodeCheckpoint(state)))
+        await writes.write((entered) => store.keepStep(run, state.step, encodeCheckpoint(state), entered))
       }
       if (event.kind === 'image') images.push(event)
     }
@@ -199,7 +202,7 @@ export async function attempt(
     enter('STORE')
     going.throwIfAborted()
     await reports.settled()
-    await writes.write(() => store.succeed(run, pictures))
+    await writes.write((entered) => store.succeed(run, pictures, entered))
     leaveStage()
   } catch (error) {
     going.throwIfAborted()

@@ -10,7 +10,7 @@ import { readPolicy } from '../../safety/policy/policy.ts'
 import type { Safety } from '../../safety/safety.ts'
 import { decodeProgress, publishProgress } from '../progress.ts'
 import { type CompleteRequest, completeRequest } from '../request.ts'
-import type { Stage } from './run-store.ts'
+import type { Entered, Stage } from './run-store.ts'
 import { createRunner, type RunnerOptions, type RunnerSettings } from './runner.ts'
 import { createTestRunStore, type TestRunStore } from './test-run-store.ts'
 import { createTestDrawing, createTestServices, lenient, rejected, testSubject } from './test-services.ts'
@@ -228,19 +228,22 @@ describe('faults', () => {
 describe('a stage is worked at beside the write that enters it', () => {
   /** The write of one stage takes its time and comes out like this. */
   function slowAt(slow: Stage, outcome: () => Promise<boolean>) {
-    const { enterStage } = store
-    store.enterStage = async (entered, stage) => {
-      if (stage !== slow) return enterStage(entered, stage)
+    const { enterStages, keepStep, succeed } = store
+    const slowed = async (entered: readonly Entered[], write: () => Promise<boolean>) => {
+      if (!entered.some(({ stage }) => stage === slow)) return write()
       await sleep(20)
-      return outcome()
+      return (await outcome()) && write()
     }
+    store.enterStages = (of, entered) => slowed(entered, () => enterStages(of, entered))
+    store.keepStep = (of, step, bytes, entered = []) => slowed(entered, () => keepStep(of, step, bytes, entered))
+    store.succeed = (of, images, entered = []) => slowed(entered, () => succeed(of, images, entered))
   }
 
   test('nothing is kept before it is written', async () => {
     start()
     slowAt('DENOISE', async () => {
       expect(store.row('g-1')).toMatchObject({ step: 0, previews: [], images: [] })
-      return store.row('g-1').stages.push('DENOISE') > 0
+      return true
     })
     const row = await run()
     expect(row).toMatchObject({ status: 'SUCCEEDED', step: 10 })
@@ -262,11 +265,10 @@ describe('a stage is worked at beside the write that enters it', () => {
     const whole = await wholePictures()
     start()
     let faults = 2
-    const { enterStage } = store
-    store.enterStage = async (entered, stage) => {
-      if (stage === 'CONTEXT' && faults-- > 0) throw new MeshError('UNAVAILABLE', "the database can't be reached")
-      return enterStage(entered, stage)
-    }
+    slowAt('CONTEXT', async () => {
+      if (faults-- > 0) throw new MeshError('UNAVAILABLE', "the database can't be reached")
+      return true
+    })
     const row = await run()
     expect(row).toMatchObject({ status: 'SUCCEEDED', attempt: 3 })
     expect(bytesOf(row)).toEqual(whole)

@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-o
 import { unionAll } from 'drizzle-orm/pg-core'
 import type { Queries } from '../db/database.ts'
 import { assets, checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
-import type { EndReason } from '../runner/run-store.ts'
+import type { EndReason, Entered } from '../runner/run-store.ts'
 import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
 
 export type GenerationRow = typeof generations.$inferSelect
@@ -124,8 +124,22 @@ export async function cancel(queries: Queries, tenant: string, id: string, now: 
   return row ?? null
 }
 
+/** Where a generation is at `now`, after the stages that were entered meanwhile: the time in each is added to what it took before. */
+export function progressUntil(now: Date, entered: readonly Entered[] = []) {
+  const first = entered[0]
+  if (!first) return { timings: timingsUntil(now), stageStartedAt: now }
+  // An attempt enters no stage twice, so none of these is the one that the row is at.
+  const times = entered.map(({ stage, at }, index) => {
+    const elapsedMs = Math.max(0, (entered[index + 1]?.at ?? now).getTime() - at.getTime())
+    return sql`${stage}::text, coalesce((${generations.timings} ->> ${stage}::text)::int, 0) + ${elapsedMs}::int`
+  })
+  const { stage } = entered.at(-1)!
+  const timings = sql`${timingsUntil(first.at)} || jsonb_build_object(${sql.join(times, sql`, `)})`
+  return { stage, timings, stageStartedAt: now }
+}
+
 /** The time since the stage was entered, or last counted, added to that stage's. */
-export function timingsUntil(now: Date): SQL {
+function timingsUntil(now: Date): SQL {
   const { stage, stageStartedAt, timings } = generations
   const elapsedMs = sql`greatest(0, extract(epoch from (${now.toISOString()}::timestamptz - ${stageStartedAt})) * 1000)::int`
   return sql`case when ${stage} is null or ${stageStartedAt} is null then ${timings} else
@@ -144,10 +158,11 @@ export async function endGeneration(
   condition: SQL | undefined,
   end: { readonly status: GenerationStatus | SQL; readonly problem: EndReason | SQL | null },
   now: Date,
+  entered: readonly Entered[] = [],
 ): Promise<Ending | null> {
   const [row] = await queries
     .update(generations)
-    .set({ ...end, timings: timingsUntil(now), stageStartedAt: null, completedAt: now })
+    .set({ ...end, ...progressUntil(now, entered), stageStartedAt: null, completedAt: now })
     .where(condition)
     .returning()
   if (!row) return null

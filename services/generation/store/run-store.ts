@@ -7,14 +7,14 @@ import type { Database, Queries } from '../db/database.ts'
 import { checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
 import { newId } from '../ids.ts'
 import type { CompleteRequest } from '../request.ts'
-import type { EndReason, Run, RunStore } from '../runner/run-store.ts'
+import type { EndReason, Entered, Run, RunStore } from '../runner/run-store.ts'
 import { keptAsset, snapshotOf, tell } from '../snapshots.ts'
 import {
   type Ending,
   endGeneration,
   type GenerationRow,
   idsIn,
-  timingsUntil,
+  progressUntil,
   unfinishedStatuses,
 } from './generations.ts'
 
@@ -44,10 +44,11 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
   const end = async (
     condition: SQL | undefined,
     to: Parameters<typeof endGeneration>[2],
+    entered?: readonly Entered[],
     more?: (queries: Queries) => Promise<void>,
   ): Promise<Ending | null> => {
     const ending = await db.transaction(async (queries) => {
-      const ended = await endGeneration(queries, condition, to, now())
+      const ended = await endGeneration(queries, condition, to, now(), entered)
       if (ended) await more?.(queries)
       return ended
     })
@@ -100,23 +101,23 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       return null
     },
 
-    async enterStage(run, stage) {
-      const entered = await db.run((queries) =>
+    async enterStages(run, entered) {
+      const reached = await db.run((queries) =>
         queries
           .update(generations)
-          .set({ stage, timings: timingsUntil(now()), stageStartedAt: now() })
+          .set(progressUntil(entered.at(-1)?.at ?? now(), entered))
           .where(isCurrent(run))
           .returning({ id: generations.id }),
       )
-      return entered.length > 0
+      return reached.length > 0
     },
 
-    async keepStep(run, step, checkpoint) {
+    async keepStep(run, step, checkpoint, entered) {
       const kept = await db.run((queries) => {
         const reached = queries
           .update(generations)
           // Counted here too, so that what an attempt did before it died is not lost.
-          .set({ step, timings: timingsUntil(now()), stageStartedAt: now() })
+          .set({ step, ...progressUntil(now(), entered) })
           .where(isCurrent(run))
           .returning({ id: generations.id })
         if (!checkpoint) return reached
@@ -156,7 +157,7 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       return replaced && keptAsset(written)
     },
 
-    async succeed(run, pictures) {
+    async succeed(run, pictures, entered) {
       const files = await assets.write(
         run.tenant,
         pictures.flatMap(({ image, mask }) => [image, mask]),
@@ -173,7 +174,7 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       }))
       const succeeded = await orAbandon(keys, () => {
         const done = { status: 'SUCCEEDED', problem: null } as const
-        return end(isCurrent(run), done, async (queries) => {
+        return end(isCurrent(run), done, entered, async (queries) => {
           await assets.keep(queries, keys)
           await queries.insert(images).values(rows)
         })
