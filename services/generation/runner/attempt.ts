@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { decodeCheckpoint, encodeCheckpoint } from '../../denoise/checkpoint.ts'
 import type { DrawingEvent } from '../../denoise/drawing.ts'
 import type { ContentCache } from '../../lib/content-cache.ts'
@@ -155,14 +156,14 @@ export async function attempt(
 
   /** A finished picture with its verdict. It is encoded while it is judged; what is not allowed goes no further than here. */
   const judged = async (event: ImageEvent): Promise<NewImage> => {
-    const encoded = encode(event)
-    // Why there are no pictures the verdict says first.
-    encoded.catch(() => undefined)
     const asked = judge(
       (bounded) => safety.reviewPicture({ picture: event.image, label }, bounded),
       reviewTimeoutMs,
       going,
     )
+    const encoded = turn().then(() => encode(event))
+    // Why there are no pictures the verdict says first.
+    encoded.catch(() => undefined)
     const verdict = await review('REVIEW_OUTPUT', 'a finished picture', asked, going)
     return { index: event.index, seed: event.seed, verdict, ...(await encoded) }
   }
