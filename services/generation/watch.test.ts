@@ -211,6 +211,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     await using fresh = createMemoryEvents()
     const client = await world.serve({ events: fresh })
     const run = await begun()
+    await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     const first = await world.runStore.keepPreview(run, 'preview', newAsset('first'))
     const second = await world.runStore.keepPreview(run, 'preview', newAsset('second'))
     const [seen] = await watch(run.id, { client, onEach: () => 'enough' })
