@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
-import { PGlite } from '@electric-sql/pglite'
+import { PGlite, type QueryOptions, type Transaction, types } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
 import type { Database, Queries } from './database.ts'
@@ -38,26 +38,57 @@ export async function openPglite(folder: string | null, template: string | null 
 }
 
 async function openMigrated(folder: string | null, template: string | null = templateFolder()) {
-  if (folder === null) return migrated(await PGlite.create())
+  if (folder === null) return migrated(await create())
   await mkdir(folder, { recursive: true })
   const isCopy = template !== null && (await readdir(folder)).length === 0 && (await copyTemplate(folder, template))
   try {
-    return await migrated(await PGlite.create(folder))
+    return await migrated(await create(folder))
   } catch (error) {
     if (!isCopy) throw error
     // Nothing of anybody's is in it yet.
     await rm(folder, { recursive: true, force: true })
-    return migrated(await PGlite.create(folder))
+    return migrated(await create(folder))
   }
 }
 
 async function migrated(client: PGlite) {
   try {
-    const queries = drizzle(client, { schema })
+    const queries = drizzle({ client: lean(client), schema })
     await migrate(queries, { migrationsFolder })
     return { client, queries }
   } catch (error) {
     await client.close().catch(() => undefined)
     throw error
   }
+}
+
+const asText = (value: string) => value
+
+/** Of moments, which drizzle reads from text by itself. */
+const textParsers = {
+  [types.TIMESTAMP]: asText,
+  [types.TIMESTAMPTZ]: asText,
+  [types.DATE]: asText,
+  [types.INTERVAL]: asText,
+}
+
+function create(folder?: string): Promise<PGlite> {
+  return PGlite.create({ parsers: textParsers, ...(folder === undefined ? {} : { dataDir: folder }) })
+}
+
+/**
+ * The client without the parsers that drizzle gives with every statement, as they are its own: PGlite would put them
+ * together with those of some hundred types anew each time, which takes as long as a small statement.
+ */
+function lean(client: PGlite): PGlite {
+  const query = (on: Pick<Transaction, 'query'>) => (text: string, params?: unknown[], options?: QueryOptions) => {
+    const { parsers: _, ...rest } = options ?? {}
+    return on.query(text, params, rest)
+  }
+  const whole = {
+    query: query(client),
+    transaction: (work: (inside: Transaction) => Promise<unknown>) =>
+      client.transaction((inside) => work({ query: query(inside) } as Transaction)),
+  }
+  return whole as unknown as PGlite
 }
