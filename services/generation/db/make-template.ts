@@ -1,9 +1,7 @@
 // Part of npm's prepare: the empty database that a mesh's first start copies. A mesh works without it, so nothing that
 // goes wrong here stops an installation.
-import { openPglite } from './pglite.ts'
-import { makeTemplate } from './template.ts'
-
 try {
+  const [{ openPglite }, { makeTemplate }] = await Promise.all([import('./pglite.ts'), import('./template.ts')])
   await makeTemplate(async (folder) => {
     const db = await openPglite(folder, null)
     await db[Symbol.asyncDispose]()
