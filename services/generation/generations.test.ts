@@ -202,7 +202,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
   test('one that has succeeded has its pictures and is given as it is when it is canceled', async () => {
     const { id } = await created({ count: 2, seed: 40 })
     const run = await world.runStore.begin(id)
-    await world.runStore.enterStage(run!, 'DENOISE')
+    await world.runStore.enterStages(run!, [{ stage: 'DENOISE', at: world.now() }])
     await world.runStore.keepStep(run!, 2, null)
     expect(await get(id)).toMatchObject({ status: 'GENERATION_STATUS_RUNNING', stage: 'STAGE_DENOISE', step: 2 })
     expect((await get(id)).fraction).toBeCloseTo(0.1 + 0.86 / 2)

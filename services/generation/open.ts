@@ -50,6 +50,7 @@ export async function openGeneration(options: OpenGenerationOptions): Promise<Op
   await using opened = new AsyncDisposableStack()
   const db = opened.use(await openDatabase(url === undefined ? { folder: join(dataFolder, 'db') } : { url }, log))
   const assets = createAssets({ db, storage: await storageOf(config, dataFolder), log, now })
+  opened.defer(() => assets.settled())
   const service = createGenerationServer({
     db,
     assets,

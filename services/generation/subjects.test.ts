@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import sharp from 'sharp'
+import { createContentCache } from '../lib/content-cache.ts'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import { MeshError } from '../lib/mesh/errors.ts'
 import type { Verdict } from '../safety/safety.ts'
@@ -76,7 +77,13 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const { generation } = await world.client.createGeneration({ tenant, subjectId: subject!.id, settings })
     const run = await world.runStore.begin(generation!.id)
     // It throws where the pixels have another hash than those that were read.
-    expect(await readStoredSubject(world.runStore, run!)).toMatchObject({ label: 'dog' })
+    expect(
+      await readStoredSubject(
+        world.runStore,
+        run!,
+        createContentCache(1, () => 1),
+      ),
+    ).toMatchObject({ label: 'dog' })
   })
 
   test('an asset is read in ranges', async () => {
@@ -93,7 +100,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   test('a large asset travels in pieces of at most 256 KiB', async () => {
     const bytes = Buffer.alloc(700_000, 'moma')
-    const row = await world.assets.write(tenant, { ...newAsset(''), bytes })
+    const row = (await world.assets.write(tenant, [{ ...newAsset(''), bytes }]))[0]!
     await world.db.run((queries) => world.assets.keep(queries, [row.key]))
     const pieces = await Array.fromAsync(world.raw.serverStream('ReadAsset', { token: row.token! }))
     const data = pieces.slice(1).map((piece) => piece.data!)

@@ -130,12 +130,15 @@ export function createSubjects(options: SubjectsOptions): Subjects {
   ): Promise<Subject | null> => {
     const isAllowed = verdict.decision === 'ALLOWED'
     const uploadIds = [uploadId, ...(maskUploadId === null ? [] : [maskUploadId])]
-    const files: AssetRow[] = []
+    let files: AssetRow[] = []
     let isKept = false
     try {
       if (isAllowed) {
-        files.push(await assets.write(tenant, png(await encodePreview(read.reference, 'png'), sizePx)))
-        files.push(await assets.write(tenant, png(await encodePlane(read.mask), sizePx)))
+        const encoded = await Promise.all([encodePreview(read.reference, 'png'), encodePlane(read.mask)])
+        files = await assets.write(
+          tenant,
+          encoded.map((bytes) => png(bytes, sizePx)),
+        )
       }
       const [image = null, mask = null] = files
       const row: SubjectRow = {

@@ -66,8 +66,8 @@ export async function openWorld(kind: Database['kind']) {
     },
     /** A subject that may be drawn, with its files. */
     async addSubject(tenant: string): Promise<SubjectRow> {
-      const image = await assets.write(tenant, newAsset('photo'))
-      const mask = await assets.write(tenant, newAsset('mask'))
+      const files = await assets.write(tenant, [newAsset('photo'), newAsset('mask')])
+      const [image, mask] = [files[0]!, files[1]!]
       const row: SubjectRow = {
         id: newId('sub'),
         tenant,

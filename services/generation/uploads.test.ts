@@ -131,7 +131,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const { token } = await promise()
     await write(token)
     await promise()
-    await world.assets.write(tenant, { bytes: photo, contentType: png, widthPx: 1, heightPx: 1 })
+    await world.assets.write(tenant, [{ bytes: photo, contentType: png, widthPx: 1, heightPx: 1 }])
     world.advance(defaultLimits.uploadKeptMs + 1)
     await sweepOnce({ ...world, limits: defaultLimits })
     await sweepOnce({ ...world, limits: defaultLimits })

@@ -27,7 +27,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   /** What a runner does at a step: the row first, then who watches. */
   const step = async (run: Run, at: number, more: Partial<Snapshot> = {}, events: Events = world.events) => {
-    await world.runStore.enterStage(run, 'DENOISE')
+    await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     await world.runStore.keepStep(run, at, null)
     await publishProgress(events, {
       id: run.id,
@@ -211,6 +211,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     await using fresh = createMemoryEvents()
     const client = await world.serve({ events: fresh })
     const run = await begun()
+    await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     const first = await world.runStore.keepPreview(run, 'preview', newAsset('first'))
     const second = await world.runStore.keepPreview(run, 'preview', newAsset('second'))
     const [seen] = await watch(run.id, { client, onEach: () => 'enough' })

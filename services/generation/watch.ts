@@ -15,6 +15,7 @@ import {
   positionOf,
   progressMessage,
 } from './progress.ts'
+import { stages } from './runner/run-store.ts'
 import { keptAsset, snapshotOf } from './snapshots.ts'
 import { findGeneration, findPreviews, type QueuedGeneration } from './store/generations.ts'
 
@@ -41,7 +42,9 @@ export function createWatch({ db, events, log, now, quietMs = 2000 }: WatchOptio
   const read = (tenant: string, id: string) => db.run((queries) => findGeneration(queries, tenant, id))
 
   const rowMessage = async (row: QueuedGeneration, event: string | null): Promise<Progress> => {
-    const { preview, mask } = await db.run((queries) => findPreviews(queries, row.id))
+    const { preview, mask } = mayHavePreviews(row)
+      ? await db.run((queries) => findPreviews(queries, row.id))
+      : { preview: null, mask: null }
     const known = {
       queuePosition: row.queuePosition,
       preview: preview && keptAsset(preview),
@@ -150,6 +153,12 @@ async function within<T>(promise: Promise<T> | null, ms: number, signal: AbortSi
     enough.abort()
     timer.catch(() => undefined)
   }
+}
+
+/** An attempt keeps previews while it draws; they go with the generation's end. */
+function mayHavePreviews({ status, stage, attempt }: QueuedGeneration): boolean {
+  if (isEnded(status)) return false
+  return attempt > 1 || (stage !== null && stages.indexOf(stage) >= stages.indexOf('DENOISE'))
 }
 
 const statusOf = (value: string) => value.replace('GENERATION_STATUS_', '') as Parameters<typeof isEnded>[0]

@@ -18,8 +18,8 @@ const writingTimeoutMs = 3600_000
  * `sweep` would not find. Nothing can be read before `keep` or after `doom`.
  */
 export interface Assets {
-  /** Writes a file that `keep` will make readable, by its token. */
-  write(tenant: string, asset: NewAsset): Promise<AssetRow>
+  /** Writes files that `keep` will make readable, each by its token: all of them, or none is left. */
+  write(tenant: string, files: readonly NewAsset[]): Promise<AssetRow[]>
   /** Writes an uploaded file; the stream checks what passes and is to throw where it does not fit. Nothing is left then. */
   writeUpload(
     tenant: string,
@@ -32,6 +32,10 @@ export interface Assets {
   doom(queries: Queries, keys: readonly string[]): Promise<void>
   /** Deletes doomed files and their rows, after the commit. Never throws: what is left the sweep takes. */
   remove(keys: readonly string[]): Promise<void>
+  /** As `remove`, beside what goes on. */
+  removeLater(keys: readonly string[]): void
+  /** Once everything is removed that was to be removed later. */
+  settled(): Promise<void>
   /** Gives up what was written and not kept. Never throws. */
   abandon(keys: readonly string[]): Promise<void>
   /** The readable asset with this token; null where there is none. */
@@ -50,21 +54,37 @@ export interface AssetsOptions {
 }
 
 export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
-  const begin = async (row: Omit<AssetRow, 'key' | 'state' | 'createdAt'>): Promise<AssetRow> => {
-    const name = randomBytes(20).toString('hex')
-    const whole: AssetRow = { ...row, key: `${name.slice(0, 2)}/${name.slice(2)}`, state: 'WRITING', createdAt: now() }
+  const removing = new Set<Promise<void>>()
+
+  const begin = async (rows: readonly Omit<AssetRow, 'key' | 'state' | 'createdAt'>[]): Promise<AssetRow[]> => {
+    const whole = rows.map((row): AssetRow => {
+      const name = randomBytes(20).toString('hex')
+      return { ...row, key: `${name.slice(0, 2)}/${name.slice(2)}`, state: 'WRITING', createdAt: now() }
+    })
     await db.run((queries) => queries.insert(assets).values(whole))
     return whole
   }
 
+  const removeFile = async (key: string): Promise<boolean> => {
+    try {
+      await storage.delete(key)
+      return true
+    } catch (error) {
+      log.warn({ err: error, key }, 'file left for the sweep')
+      return false
+    }
+  }
+
   const remove = async (keys: readonly string[]): Promise<void> => {
-    for (const key of keys) {
-      try {
-        await storage.delete(key)
-        await db.run((queries) => queries.delete(assets).where(and(eq(assets.key, key), eq(assets.state, 'DOOMED'))))
-      } catch (error) {
-        log.warn({ err: error, key }, 'file left for the sweep')
-      }
+    const gone: string[] = []
+    for (const key of keys) if (await removeFile(key)) gone.push(key)
+    if (gone.length === 0) return
+    try {
+      await db.run((queries) =>
+        queries.delete(assets).where(and(inArray(assets.key, gone), eq(assets.state, 'DOOMED'))),
+      )
+    } catch (error) {
+      log.warn({ err: error, keys: gone }, 'rows left for the sweep')
     }
   }
 
@@ -92,39 +112,42 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
     }
   }
 
-  /** What goes wrong while a file is written takes file and row away again. */
-  const orAbandon = async (row: AssetRow, work: () => Promise<void>): Promise<void> => {
-    try {
-      await work()
-    } catch (error) {
-      await abandon([row.key])
-      throw error
-    }
+  /** What goes wrong while files are written takes files and rows away again. */
+  const orAbandon = async (rows: readonly AssetRow[], work: (row: AssetRow) => Promise<void>): Promise<void> => {
+    // A file that is still being written can't be taken away.
+    const written = await Promise.allSettled(rows.map(work))
+    const failed = written.find((one) => one.status === 'rejected')
+    if (!failed) return
+    await abandon(rows.map(({ key }) => key))
+    throw failed.reason
   }
 
   return {
-    async write(tenant, { bytes, contentType, widthPx, heightPx }) {
-      const row = await begin({
-        tenant,
-        token: newToken(),
-        contentType,
-        widthPx,
-        heightPx,
-        byteLength: bytes.length,
-        sha256: sha256(bytes),
-      })
-      await orAbandon(row, () => storage.write(row.key, bytes))
-      return row
+    async write(tenant, files) {
+      const rows = await begin(
+        files.map(({ bytes, contentType, widthPx, heightPx }) => ({
+          tenant,
+          token: newToken(),
+          contentType,
+          widthPx,
+          heightPx,
+          byteLength: bytes.length,
+          sha256: sha256(bytes),
+        })),
+      )
+      const bytesOf = new Map(rows.map(({ key }, index) => [key, files[index]!.bytes]))
+      await orAbandon(rows, ({ key }) => storage.write(key, bytesOf.get(key)!))
+      return rows
     },
     async writeUpload(tenant, { contentType, byteLength, sha256: digest }, content) {
-      const row = await begin({ tenant, token: null, contentType, widthPx: 0, heightPx: 0, byteLength, sha256: '' })
+      const rows = await begin([{ tenant, token: null, contentType, widthPx: 0, heightPx: 0, byteLength, sha256: '' }])
       const written = { sha256: '' }
-      await orAbandon(row, async () => {
-        await storage.write(row.key, content)
+      await orAbandon(rows, async ({ key }) => {
+        await storage.write(key, content)
         written.sha256 = digest()
-        await db.run((queries) => queries.update(assets).set(written).where(eq(assets.key, row.key)))
+        await db.run((queries) => queries.update(assets).set(written).where(eq(assets.key, key)))
       })
-      return { ...row, ...written }
+      return { ...rows[0]!, ...written }
     },
     async keep(queries, keys) {
       const kept = await queries
@@ -136,6 +159,13 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
     },
     doom,
     remove,
+    removeLater(keys) {
+      const work: Promise<void> = remove(keys).finally(() => removing.delete(work))
+      removing.add(work)
+    },
+    async settled() {
+      await Promise.all(removing)
+    },
     abandon,
     async find(token) {
       const [row] = await db.run((queries) =>

@@ -1,20 +1,22 @@
-import { mkdir } from 'node:fs/promises'
-import { PGlite } from '@electric-sql/pglite'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { setImmediate as turn } from 'node:timers/promises'
+import { PGlite, type QueryOptions, type Transaction, types } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
 import type { Database, Queries } from './database.ts'
 import { translateDatabaseError } from './errors.ts'
 import { migrationsFolder } from './migrations.ts'
 import * as schema from './schema.ts'
+import { copyTemplate, templateFolder } from './template.ts'
 
-/** PostgreSQL in this process, its files in `folder`; null keeps them in memory. Two processes in one folder destroy it. */
-export async function openPglite(folder: string | null): Promise<Database> {
+/**
+ * PostgreSQL in this process, its files in `folder`; null keeps them in memory. Two processes in one folder destroy it.
+ * An empty folder is begun with a copy of the template where there is one; a template of null is none.
+ */
+export async function openPglite(folder: string | null, template: string | null = templateFolder()): Promise<Database> {
   await using opened = new AsyncDisposableStack()
-  if (folder !== null) await mkdir(folder, { recursive: true })
-  const client = await (folder === null ? PGlite.create() : PGlite.create(folder))
+  const { client, queries } = await openMigrated(folder, template)
   opened.defer(() => client.close())
-  const queries = drizzle(client, { schema })
-  await migrate(queries, { migrationsFolder })
   const kept = opened.move()
 
   const translated = async <T>(work: Promise<T>): Promise<T> => {
@@ -26,8 +28,67 @@ export async function openPglite(folder: string | null): Promise<Database> {
   }
   return {
     kind: 'pglite',
-    run: (work) => translated(work(queries as unknown as Queries)),
-    transaction: (work) => translated(queries.transaction((inside) => work(inside as unknown as Queries))),
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    // It works on this very thread, statement after statement without a pause: what waits to be sent goes out before.
+    run: (work) => translated(turn().then(() => work(queries as unknown as Queries))),
+    transaction: (work) =>
+      translated(turn().then(() => queries.transaction((inside) => work(inside as unknown as Queries)))),
+    // After what was asked for before.
+    [Symbol.asyncDispose]: () => turn().then(() => kept.disposeAsync()),
   }
+}
+
+async function openMigrated(folder: string | null, template: string | null = templateFolder()) {
+  if (folder === null) return migrated(await create())
+  await mkdir(folder, { recursive: true })
+  const isCopy = template !== null && (await readdir(folder)).length === 0 && (await copyTemplate(folder, template))
+  try {
+    return await migrated(await create(folder))
+  } catch (error) {
+    if (!isCopy) throw error
+    // Nothing of anybody's is in it yet.
+    await rm(folder, { recursive: true, force: true })
+    return migrated(await create(folder))
+  }
+}
+
+async function migrated(client: PGlite) {
+  try {
+    const queries = drizzle({ client: lean(client), schema })
+    await migrate(queries, { migrationsFolder })
+    return { client, queries }
+  } catch (error) {
+    await client.close().catch(() => undefined)
+    throw error
+  }
+}
+
+const asText = (value: string) => value
+
+/** Of moments, which drizzle reads from text by itself. */
+const textParsers = {
+  [types.TIMESTAMP]: asText,
+  [types.TIMESTAMPTZ]: asText,
+  [types.DATE]: asText,
+  [types.INTERVAL]: asText,
+}
+
+function create(folder?: string): Promise<PGlite> {
+  return PGlite.create({ parsers: textParsers, ...(folder === undefined ? {} : { dataDir: folder }) })
+}
+
+/**
+ * The client without the parsers that drizzle gives with every statement, as they are its own: PGlite would put them
+ * together with those of some hundred types anew each time, which takes as long as a small statement.
+ */
+function lean(client: PGlite): PGlite {
+  const query = (on: Pick<Transaction, 'query'>) => (text: string, params?: unknown[], options?: QueryOptions) => {
+    const { parsers: _, ...rest } = options ?? {}
+    return on.query(text, params, rest)
+  }
+  const whole = {
+    query: query(client),
+    transaction: (work: (inside: Transaction) => Promise<unknown>) =>
+      client.transaction((inside) => work({ query: query(inside) } as Transaction)),
+  }
+  return whole as unknown as PGlite
 }

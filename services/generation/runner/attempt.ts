@@ -1,5 +1,7 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { decodeCheckpoint, encodeCheckpoint } from '../../denoise/checkpoint.ts'
 import type { DrawingEvent } from '../../denoise/drawing.ts'
+import type { ContentCache } from '../../lib/content-cache.ts'
 import { encodeImage } from '../../lib/images/encode.ts'
 import { encodePlane } from '../../lib/images/preview.ts'
 import type { Events } from '../../lib/mesh/events/events.ts'
@@ -8,6 +10,7 @@ import type { Safety } from '../../safety/safety.ts'
 import { pictureSettings } from '../picture-settings.ts'
 import type { GenerateOptions, Pipeline } from '../pipeline.ts'
 import { decodeProgress, type Snapshot } from '../progress.ts'
+import type { Subject } from '../subject.ts'
 import { Stopped } from './faults.ts'
 import type { RunnerMetrics } from './metrics.ts'
 import { createPreviews, png } from './previews.ts'
@@ -15,7 +18,8 @@ import { createReports } from './reports.ts'
 import { judge, review } from './review.ts'
 import type { NewImage, Run, RunStore, Stage } from './run-store.ts'
 import { createStepClock } from './step-clock.ts'
-import { readStoredSubject } from './stored-subject.ts'
+import { readStoredSubject, type SubjectPictures } from './stored-subject.ts'
+import { createWrites } from './writes.ts'
 
 export interface AttemptSettings {
   /** A state that another attempt can go on from is kept every so many steps. */
@@ -33,6 +37,8 @@ export interface AttemptContext extends AttemptSettings {
   readonly events: Events
   readonly pipeline: Pipeline
   readonly safety: Safety
+  /** What was read of subjects, by the hash of their pictures. */
+  readonly subjects: ContentCache<SubjectPictures>
   /** Name of the bundle, for the pictures' provenance. */
   readonly bundle: string
   readonly log: Logger
@@ -57,7 +63,7 @@ export async function attempt(
   where: Whereabouts,
   signal: AbortSignal,
 ): Promise<void> {
-  const { store, events, pipeline, safety, metrics, reviewTimeoutMs } = context
+  const { store, events, pipeline, safety, subjects, metrics, reviewTimeoutMs } = context
   const log = context.log.child({ generationId: run.id, attempt: run.attempt })
   const {
     request,
@@ -71,21 +77,22 @@ export async function attempt(
   let etaMs: number | null = null
   let stageBegan = performance.now()
 
-  const stopped = () => {
-    const reason = new Stopped('the generation was asked to stop, has ended, or another attempt has begun')
-    stop.abort(reason)
-    return reason
-  }
-  /** A write that did nothing says that this attempt is not to go on. */
-  const written = (done: boolean) => {
-    if (!done) throw stopped()
-  }
+  const stopped = () => new Stopped('the generation was asked to stop, has ended, or another attempt has begun')
+  /** Nothing of this attempt goes on once one of its writes has failed, or has done nothing. */
+  const writes = createWrites({
+    enterStages: (entered) => store.enterStages(run, entered),
+    fenced: stopped,
+    onStopped: (reason) => stop.abort(reason),
+  })
   const previews = createPreviews({
     everySteps: context.previewEverySteps,
     log,
     signal: going,
     judge: (picture) => judge((bounded) => safety.reviewPicture({ picture, label }, bounded), reviewTimeoutMs, going),
-    keep: (kind, asset) => store.keepPreview(run, kind, asset),
+    keep: async (kind, asset) => {
+      await writes.settled()
+      return store.keepPreview(run, kind, asset)
+    },
     onChange: () => report(),
   })
   const snapshot = (): Snapshot => ({
@@ -106,9 +113,9 @@ export async function attempt(
     if (where.stage) metrics.stageEnded(where.stage, performance.now() - stageBegan)
     stageBegan = performance.now()
   }
-  const enter = async (stage: Stage) => {
+  const enter = (stage: Stage) => {
     going.throwIfAborted()
-    written(await store.enterStage(run, stage))
+    writes.enter(stage)
     leaveStage()
     where.stage = stage
     report()
@@ -118,12 +125,11 @@ export async function attempt(
     etaMs = clock.stepped(step)
     previews.offer(step, event.previews[0]!, event.masks[0]!)
     report()
-    written(await store.keepStep(run, step, null))
+    await writes.write((entered) => store.keepStep(run, step, null, entered))
   }
 
   /** Draws to the last picture, from where an earlier attempt was where it left something. */
-  const draw = async (): Promise<ImageEvent[]> => {
-    const subject = await readStoredSubject(store, run)
+  const draw = async (subject: Subject): Promise<ImageEvent[]> => {
     const { widthPx, heightPx } = subject.reference
     const { checkpointEverySteps, decodePreviewEverySteps } = context
     const resume = resumeFrom(run, { widthPx: widthPx / 8, heightPx: heightPx / 8 }, log)
@@ -136,65 +142,75 @@ export async function attempt(
     }
     const images: ImageEvent[] = []
     for await (const event of pipeline.generate(subject, request, options)) {
-      if (event.kind === 'stage' && event.stage !== 'DECODE') await enter(event.stage)
+      if (event.kind === 'stage' && event.stage !== 'DECODE') enter(event.stage)
       if (event.kind === 'truncated') log.info('the prompt is longer than the text encoder reads')
       if (event.kind === 'step') await onStep(event)
-      if (event.kind === 'checkpoint')
-        written(await store.keepStep(run, event.state.step, encodeCheckpoint(event.state)))
+      if (event.kind === 'checkpoint') {
+        const { state } = event
+        await writes.write((entered) => store.keepStep(run, state.step, encodeCheckpoint(state), entered))
+      }
       if (event.kind === 'image') images.push(event)
     }
     return images
   }
 
-  const judged = async (event: ImageEvent): Promise<Omit<NewImage, 'image' | 'mask'> & { event: ImageEvent }> => {
+  /** A finished picture with its verdict. It is encoded while it is judged; what is not allowed goes no further than here. */
+  const judged = async (event: ImageEvent): Promise<NewImage> => {
     const asked = judge(
       (bounded) => safety.reviewPicture({ picture: event.image, label }, bounded),
       reviewTimeoutMs,
       going,
     )
+    const encoded = turn().then(() => encode(event))
+    // Why there are no pictures the verdict says first.
+    encoded.catch(() => undefined)
     const verdict = await review('REVIEW_OUTPUT', 'a finished picture', asked, going)
-    return { index: event.index, seed: event.seed, verdict, event }
+    return { index: event.index, seed: event.seed, verdict, ...(await encoded) }
   }
 
-  const newImage = async ({ event, ...rest }: Awaited<ReturnType<typeof judged>>): Promise<NewImage> => {
+  const encode = async ({ image, mask, seed }: ImageEvent): Promise<Pick<NewImage, 'image' | 'mask'>> => {
     const settings = pictureSettings(context.bundle, label, request)
-    const bytes = await encodeImage(event.image, 'png', { seed: BigInt(event.seed), settings })
-    return { ...rest, image: png(event.image, bytes), mask: png(event.mask, await encodePlane(event.mask)) }
+    const [picture, plane] = await Promise.all([
+      encodeImage(image, 'png', { seed: BigInt(seed), settings }),
+      encodePlane(mask),
+    ])
+    return { image: png(image, picture), mask: png(mask, plane) }
   }
 
   // Whoever stops a generation says so in its topic; the row decides, at the next step too should this be lost.
   const heard = hear(events, run.id, going, async () => {
-    if (await store.isStopped(run)) stopped()
+    if (await store.isStopped(run)) stop.abort(stopped())
   }).catch((err) => log.debug({ err }, 'cancellation is not heard'))
   try {
-    await enter('REVIEW_INPUT')
+    enter('REVIEW_INPUT')
     const { prompt, negativePrompt } = request
     const asked = judge(
       (bounded) => safety.reviewPrompt({ label, prompt, negativePrompt }, bounded),
       reviewTimeoutMs,
       going,
     )
+    const reading = readStoredSubject(store, run, subjects)
+    // A request that is rejected is over, whatever there is to draw.
+    reading.catch(() => undefined)
     await review('REVIEW_INPUT', 'the request', asked, going)
 
-    const images = await draw()
+    const images = await draw(await reading)
 
-    await enter('REVIEW_OUTPUT')
-    const allowed: Awaited<ReturnType<typeof judged>>[] = []
-    for (const image of images) allowed.push(await judged(image))
-
-    await enter('STORE')
+    enter('REVIEW_OUTPUT')
     const pictures: NewImage[] = []
-    for (const image of allowed) pictures.push(await newImage(image))
+    for (const image of images) pictures.push(await judged(image))
+
+    enter('STORE')
     going.throwIfAborted()
     await reports.settled()
-    written(await store.succeed(run, pictures))
+    await writes.write((entered) => store.succeed(run, pictures, entered))
     leaveStage()
   } catch (error) {
     going.throwIfAborted()
     throw error
   } finally {
     stop.abort(new Stopped('the attempt is over'))
-    await Promise.all([previews.settled(), reports.settled(), heard])
+    await Promise.all([previews.settled(), reports.settled(), writes.settled().catch(() => undefined), heard])
   }
 }
 

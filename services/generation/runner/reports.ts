@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
 import { publishProgress, type Snapshot } from '../progress.ts'
@@ -18,6 +19,8 @@ export function createReports(events: Events, log: Logger): Reports {
   const waiting: Snapshot[] = []
   let publishing: Promise<void> | null = null
   const publish = async () => {
+    // What the work asks of others now goes out first.
+    await turn()
     for (let snapshot = waiting.shift(); snapshot; snapshot = waiting.shift()) {
       await publishProgress(events, snapshot).catch((err) => {
         // Who watches reads the row meanwhile, and is served by the newest alone once events are back.

@@ -5,6 +5,12 @@ import type { CompleteRequest } from '../request.ts'
 export const stages = ['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'] as const
 export type Stage = (typeof stages)[number]
 
+/** A stage and when it was entered. */
+export interface Entered {
+  readonly stage: Stage
+  readonly at: Date
+}
+
 export type EndStatus = 'FAILED' | 'REJECTED' | 'CANCELED'
 
 /** Why a generation ended without pictures. */
@@ -68,7 +74,8 @@ export interface KeptAsset {
 
 /**
  * What a runner needs of the system of record. Writes that belong to a run answer false, and have done nothing, once a
- * newer attempt has begun, cancellation has been asked for (except `end`), or the generation has ended.
+ * newer attempt has begun, cancellation has been asked for (except `end`), or the generation has ended. Stages that were
+ * entered since the write before are `entered`, in order.
  */
 export interface RunStore {
   /**
@@ -76,14 +83,14 @@ export interface RunStore {
    * CANCELING becomes CANCELED here, and is null too. After `maxAttempts` it becomes FAILED with that reason.
    */
   begin(id: string): Promise<Run | null>
-  /** Enters a stage; the time since the stage before is added to that one's. */
-  enterStage(run: Run, stage: Stage): Promise<boolean>
+  /** Enters one stage or several, one after another; the time in each is added to what it took before. */
+  enterStages(run: Run, entered: readonly Entered[]): Promise<boolean>
   /** The step that is reached, and what a later attempt goes on from; null bytes leave the checkpoint as it is. */
-  keepStep(run: Run, step: number, checkpoint: Uint8Array | null): Promise<boolean>
-  /** Keeps a small picture of what is becoming; it goes when a newer one comes and when the generation ends. */
+  keepStep(run: Run, step: number, checkpoint: Uint8Array | null, entered?: readonly Entered[]): Promise<boolean>
+  /** Keeps a small picture of what is becoming, once DENOISE is written; it goes when a newer one comes and when the generation ends. */
   keepPreview(run: Run, kind: 'preview' | 'mask', asset: NewAsset): Promise<KeptAsset | null>
   /** Pictures kept and SUCCEEDED in one transaction; files are written before it, and taken away when it fails. */
-  succeed(run: Run, images: readonly NewImage[]): Promise<boolean>
+  succeed(run: Run, images: readonly NewImage[], entered?: readonly Entered[]): Promise<boolean>
   /** Ends it; CANCELING ends as CANCELED whatever `status` says. */
   end(run: Run, status: EndStatus, reason: EndReason | null): Promise<boolean>
   /** Whether it was asked to stop, or is not this attempt's any more. */

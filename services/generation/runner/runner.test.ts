@@ -10,6 +10,7 @@ import { readPolicy } from '../../safety/policy/policy.ts'
 import type { Safety } from '../../safety/safety.ts'
 import { decodeProgress, publishProgress } from '../progress.ts'
 import { type CompleteRequest, completeRequest } from '../request.ts'
+import type { Entered, Stage } from './run-store.ts'
 import { createRunner, type RunnerOptions, type RunnerSettings } from './runner.ts'
 import { createTestRunStore, type TestRunStore } from './test-run-store.ts'
 import { createTestDrawing, createTestServices, lenient, rejected, testSubject } from './test-services.ts'
@@ -224,6 +225,56 @@ describe('faults', () => {
   })
 })
 
+describe('a stage is worked at beside the write that enters it', () => {
+  /** The write of one stage takes its time and comes out like this. */
+  function slowAt(slow: Stage, outcome: () => Promise<boolean>) {
+    const { enterStages, keepStep, succeed } = store
+    const slowed = async (entered: readonly Entered[], write: () => Promise<boolean>) => {
+      if (!entered.some(({ stage }) => stage === slow)) return write()
+      await sleep(20)
+      return (await outcome()) && write()
+    }
+    store.enterStages = (of, entered) => slowed(entered, () => enterStages(of, entered))
+    store.keepStep = (of, step, bytes, entered = []) => slowed(entered, () => keepStep(of, step, bytes, entered))
+    store.succeed = (of, images, entered = []) => slowed(entered, () => succeed(of, images, entered))
+  }
+
+  test('nothing is kept before it is written', async () => {
+    start()
+    slowAt('DENOISE', async () => {
+      expect(store.row('g-1')).toMatchObject({ step: 0, previews: [], images: [] })
+      return true
+    })
+    const row = await run()
+    expect(row).toMatchObject({ status: 'SUCCEEDED', step: 10 })
+    expect(row.stages).toEqual(['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'])
+  })
+
+  test.each(['VISION', 'DENOISE', 'STORE'] as const)('fenced off at %s, it keeps nothing more', async (stage) => {
+    const { runner } = start()
+    slowAt(stage, async () => false)
+    store.add('g-1', request)
+    await jobs.add('g-1')
+    while (store.row('g-1').attempt === 0 || runner.running.length > 0) await sleep(5)
+    // The row says nothing of a newer attempt here, so the store takes it for one that was asked to stop.
+    expect(store.row('g-1')).toMatchObject({ status: 'CANCELED', attempt: 1, images: [] })
+    if (stage !== 'STORE') expect(store.row('g-1')).toMatchObject({ step: 0, checkpoint: null, previews: [] })
+  })
+
+  test('one that can not be written is tried again, with the same pictures', async () => {
+    const whole = await wholePictures()
+    start()
+    let faults = 2
+    slowAt('CONTEXT', async () => {
+      if (faults-- > 0) throw new MeshError('UNAVAILABLE', "the database can't be reached")
+      return true
+    })
+    const row = await run()
+    expect(row).toMatchObject({ status: 'SUCCEEDED', attempt: 3 })
+    expect(bytesOf(row)).toEqual(whole)
+  })
+})
+
 describe('cancellation', () => {
   /** Runs up to step 4, which waits for the signal. */
   async function untilStep4() {
@@ -359,6 +410,13 @@ describe('without a verdict nothing is drawn or shown', () => {
       },
     })
     expect(drawing.calls).toEqual([])
+  })
+
+  test('one that rejects the words ends it whether or not its subject can be read', async () => {
+    start(createTestDrawing(), createJudge(readPolicy()))
+    store.readAsset = async () => Buffer.from('no picture')
+    expect(await run('g-1', { prompt: 'a dog beside a woman' })).toMatchObject({ status: 'REJECTED' })
+    expect(await run('g-2')).toMatchObject({ status: 'FAILED', attempt: 1, reason: { retryable: false } })
   })
 
   test('one that rejects what it sees: no preview, no picture', async () => {

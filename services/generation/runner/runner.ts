@@ -11,6 +11,7 @@ import { type AttemptContext, type AttemptSettings, attempt, type Whereabouts } 
 import { faultReason, isPassing, Over, Stopped } from './faults.ts'
 import { noMetrics, type Outcome, type RunnerMetrics } from './metrics.ts'
 import type { Run, RunStore } from './run-store.ts'
+import { pictureBytes } from './stored-subject.ts'
 
 export interface RunnerSettings extends AttemptSettings {
   /** Generations at once in this process. */
@@ -27,6 +28,8 @@ export interface RunnerSettings extends AttemptSettings {
   readonly drainMs: number
   /** Of patch features and context embeddings. */
   readonly cacheBytes: number
+  /** Of subjects' decoded pictures. */
+  readonly subjectCacheBytes: number
 }
 
 export const defaultRunnerSettings: RunnerSettings = {
@@ -41,6 +44,7 @@ export const defaultRunnerSettings: RunnerSettings = {
   retryMs: { first: 1000, largest: 30_000 },
   drainMs: 30_000,
   cacheBytes: 2 ** 28,
+  subjectCacheBytes: 2 ** 26,
 }
 
 export interface RunnerOptions {
@@ -83,6 +87,7 @@ export function createRunner({ jobs, events, store, services, bundle, ...options
     events,
     pipeline,
     safety,
+    subjects: createContentCache(settings.subjectCacheBytes, pictureBytes),
     bundle: bundle.name,
     log,
     metrics,

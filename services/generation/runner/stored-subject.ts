@@ -1,4 +1,4 @@
-import { subjectHash } from '../../lib/content-cache.ts'
+import { type ContentCache, subjectHash } from '../../lib/content-cache.ts'
 import { decodeImage, defaultImageLimits } from '../../lib/images/decode.ts'
 import { whiteBackground } from '../../lib/images/geometry.ts'
 import { decodeMask } from '../../lib/images/mask.ts'
@@ -6,15 +6,34 @@ import { MeshError } from '../../lib/mesh/errors.ts'
 import type { Subject } from '../subject.ts'
 import type { Run, RunStore } from './run-store.ts'
 
-/** A run's subject as the pipeline works with it. Throws DATA_LOSS where its files are not what was kept. */
-export async function readStoredSubject(store: RunStore, { subject }: Run): Promise<Subject> {
+/** A subject without its noun: what its content hash stands for. */
+export type SubjectPictures = Omit<Subject, 'label'>
+
+/**
+ * A run's subject as the pipeline works with it; its pictures are read once for as long as `cache` has room. Throws
+ * DATA_LOSS where its files are not what was kept.
+ */
+export async function readStoredSubject(
+  store: Pick<RunStore, 'readAsset'>,
+  { subject }: Run,
+  cache: ContentCache<SubjectPictures>,
+): Promise<Subject> {
+  return { label: subject.label, ...(await cache.get(subject.contentHash, () => readPictures(store, subject))) }
+}
+
+/** What a subject's pictures take of the cache's bound. */
+export function pictureBytes({ reference, mask, onWhite }: SubjectPictures): number {
+  return reference.pixels.byteLength + mask.pixels.byteLength + onWhite.pixels.byteLength
+}
+
+async function readPictures(store: Pick<RunStore, 'readAsset'>, subject: Run['subject']): Promise<SubjectPictures> {
   const [image, mask] = await Promise.all([store.readAsset(subject.image), store.readAsset(subject.mask)])
   try {
     const reference = await decodeImage(image, defaultImageLimits)
     const marked = await decodeMask(mask, reference, reference)
     const contentHash = subjectHash(reference, marked)
     if (contentHash !== subject.contentHash) throw new RangeError(`content hash is ${contentHash}`)
-    return { label: subject.label, reference, mask: marked, onWhite: whiteBackground(reference, marked), contentHash }
+    return { reference, mask: marked, onWhite: whiteBackground(reference, marked), contentHash }
   } catch (error) {
     throw new MeshError('DATA_LOSS', "the subject's kept photo or mask can not be read", error)
   }

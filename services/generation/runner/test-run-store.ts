@@ -2,7 +2,7 @@ import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { CompleteRequest } from '../request.ts'
 import type { Subject } from '../subject.ts'
-import type { EndReason, KeptAsset, NewAsset, NewImage, Run, RunStore, Stage } from './run-store.ts'
+import type { EndReason, Entered, KeptAsset, NewAsset, NewImage, Run, RunStore, Stage } from './run-store.ts'
 
 /** A generation as the tests see it. */
 export interface TestRow {
@@ -87,15 +87,16 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
         checkpoint: found.checkpoint,
       }
     },
-    async enterStage(run, stage) {
+    async enterStages(run, entered) {
       check()
       if (!isCurrent(run)) return false
-      row(run.id).stages.push(stage)
+      enter(run, entered)
       return true
     },
-    async keepStep(run, step, bytes) {
+    async keepStep(run, step, bytes, entered = []) {
       check()
       if (!isCurrent(run)) return false
+      enter(run, entered)
       row(run.id).step = step
       if (bytes) row(run.id).checkpoint = { step, bytes }
       return true
@@ -108,9 +109,10 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       const kept: KeptAsset = { ...rest, token: `${kind}-${row(run.id).previews.length}`, byteLength: bytes.length }
       return kept
     },
-    async succeed(run, images) {
+    async succeed(run, images, entered = []) {
       check()
       if (!isCurrent(run)) return false
+      enter(run, entered)
       row(run.id).images = images
       end(row(run.id), 'SUCCEEDED', null)
       return true
@@ -137,6 +139,9 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
   }
   function check() {
     if (store.away) throw new MeshError('UNAVAILABLE', "generation: the database can't be reached, try again later")
+  }
+  function enter({ id }: Run, entered: readonly Entered[]) {
+    row(id).stages.push(...entered.map(({ stage }) => stage))
   }
   function end(ended: TestRow, status: string, reason: EndReason | null) {
     ended.status = status

@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-o
 import { unionAll } from 'drizzle-orm/pg-core'
 import type { Queries } from '../db/database.ts'
 import { assets, checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
-import type { EndReason } from '../runner/run-store.ts'
+import type { EndReason, Entered } from '../runner/run-store.ts'
 import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
 
 export type GenerationRow = typeof generations.$inferSelect
@@ -124,8 +124,22 @@ export async function cancel(queries: Queries, tenant: string, id: string, now: 
   return row ?? null
 }
 
+/** Where a generation is at `now`, after the stages that were entered meanwhile: the time in each is added to what it took before. */
+export function progressUntil(now: Date, entered: readonly Entered[] = []) {
+  const first = entered[0]
+  if (!first) return { timings: timingsUntil(now), stageStartedAt: now }
+  // An attempt enters no stage twice, so none of these is the one that the row is at.
+  const times = entered.map(({ stage, at }, index) => {
+    const elapsedMs = Math.max(0, (entered[index + 1]?.at ?? now).getTime() - at.getTime())
+    return sql`${stage}::text, coalesce((${generations.timings} ->> ${stage}::text)::int, 0) + ${elapsedMs}::int`
+  })
+  const { stage } = entered.at(-1)!
+  const timings = sql`${timingsUntil(first.at)} || jsonb_build_object(${sql.join(times, sql`, `)})`
+  return { stage, timings, stageStartedAt: now }
+}
+
 /** The time since the stage was entered, or last counted, added to that stage's. */
-export function timingsUntil(now: Date): SQL {
+function timingsUntil(now: Date): SQL {
   const { stage, stageStartedAt, timings } = generations
   const elapsedMs = sql`greatest(0, extract(epoch from (${now.toISOString()}::timestamptz - ${stageStartedAt})) * 1000)::int`
   return sql`case when ${stage} is null or ${stageStartedAt} is null then ${timings} else
@@ -134,7 +148,7 @@ export function timingsUntil(now: Date): SQL {
 
 export interface Ending {
   readonly row: GenerationRow
-  /** Files that nothing points to any more, doomed by the caller. */
+  /** Files that nothing points to any more, doomed. */
   readonly leftovers: readonly string[]
 }
 
@@ -144,16 +158,28 @@ export async function endGeneration(
   condition: SQL | undefined,
   end: { readonly status: GenerationStatus | SQL; readonly problem: EndReason | SQL | null },
   now: Date,
+  entered: readonly Entered[] = [],
 ): Promise<Ending | null> {
   const [row] = await queries
     .update(generations)
-    .set({ ...end, timings: timingsUntil(now), stageStartedAt: null, completedAt: now })
+    .set({ ...end, ...progressUntil(now, entered), stageStartedAt: null, completedAt: now })
     .where(condition)
     .returning()
   if (!row) return null
-  await queries.delete(checkpoints).where(eq(checkpoints.generationId, row.id))
-  const gone = await queries.delete(previews).where(eq(previews.generationId, row.id)).returning()
-  return { row, leftovers: gone.map(({ assetKey }) => assetKey) }
+  // Only now that the row is locked: a preview that was kept meanwhile is seen by a statement that begins later.
+  const forgotten = queries
+    .$with('forgotten')
+    .as(queries.delete(checkpoints).where(eq(checkpoints.generationId, row.id)).returning({ step: checkpoints.step }))
+  const gone = queries
+    .$with('gone')
+    .as(queries.delete(previews).where(eq(previews.generationId, row.id)).returning({ key: previews.assetKey }))
+  const doomed = await queries
+    .with(forgotten, gone)
+    .update(assets)
+    .set({ state: 'DOOMED' })
+    .where(inArray(assets.key, queries.select({ key: gone.key }).from(gone)))
+    .returning({ key: assets.key })
+  return { row, leftovers: doomed.map(({ key }) => key) }
 }
 
 export interface ImageRow {

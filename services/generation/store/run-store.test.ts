@@ -73,21 +73,28 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   test('a fenced attempt can write nothing, and leaves no files', async () => {
     const old = await begun()
+    await world.runStore.keepStep(old, 5, Buffer.from('old'))
     const before = files().length
     const current = await world.runStore.begin(old.id)
-    expect(await world.runStore.enterStage(old, 'DENOISE')).toBe(false)
+    expect(current?.checkpoint).toMatchObject({ step: 5 })
+    expect(await world.runStore.enterStages(old, [{ stage: 'DENOISE', at: world.now() }])).toBe(false)
+    expect(await world.runStore.keepStep(old, 10, Buffer.from('older'))).toBe(false)
     expect(await world.runStore.keepPreview(old, 'preview', newAsset('old'))).toBeNull()
     expect(await world.runStore.succeed(old, newImages(1))).toBe(false)
     expect(await world.runStore.end(old, 'FAILED', reason)).toBe(false)
     expect(await world.runStore.isStopped(old)).toBe(true)
     expect(await world.runStore.isStopped(current!)).toBe(false)
     expect(files()).toHaveLength(before)
-    expect(await read(old.id)).toMatchObject({ status: 'RUNNING', attempt: 2, stage: null })
+    expect(await read(old.id)).toMatchObject({ status: 'RUNNING', attempt: 2, stage: null, step: 0 })
+    const [checkpoint] = await world.db.run((queries) =>
+      queries.select().from(checkpoints).where(eq(checkpoints.generationId, old.id)),
+    )
+    expect(checkpoint).toMatchObject({ step: 5 })
   })
 
   test('success keeps pictures and takes previews and checkpoint away, in one go', async () => {
     const run = await begun()
-    await world.runStore.enterStage(run, 'DENOISE')
+    await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     await world.runStore.keepStep(run, 3, Buffer.from('latents'))
     const first = await world.runStore.keepPreview(run, 'preview', newAsset('one'))
     const second = await world.runStore.keepPreview(run, 'preview', newAsset('two'))
@@ -95,6 +102,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(await world.assets.find(second!.token)).toMatchObject({ byteLength: 3 })
     const before = files().length
     expect(await world.runStore.succeed(run, newImages(2))).toBe(true)
+    await world.assets.settled()
 
     expect(await read(run.id)).toMatchObject({ status: 'SUCCEEDED', stage: 'DENOISE', step: 3 })
     expect(await world.assets.find(second!.token)).toBeNull()
@@ -158,15 +166,15 @@ describe.each(databaseKinds)('over %s', (kind) => {
 
   test('time is counted by stage, over all attempts', async () => {
     const run = await begun()
-    await world.runStore.enterStage(run, 'VISION')
+    await world.runStore.enterStages(run, [{ stage: 'VISION', at: world.now() }])
     world.advance(10_000)
-    await world.runStore.enterStage(run, 'DENOISE')
+    await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     world.advance(20_000)
     await world.runStore.keepStep(run, 1, null)
     // Nobody works on it for an hour.
     world.advance(3600_000)
     const next = await world.runStore.begin(run.id)
-    await world.runStore.enterStage(next!, 'DENOISE')
+    await world.runStore.enterStages(next!, [{ stage: 'DENOISE', at: world.now() }])
     world.advance(5000)
     await world.runStore.end(next!, 'FAILED', reason)
     const { timings, problem } = await read(run.id)
@@ -174,6 +182,35 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(Object.keys(timings).sort()).toEqual(['DENOISE', 'VISION'])
     expect(Math.round(timings.VISION! / 1000)).toBe(10)
     expect(Math.round(timings.DENOISE! / 1000)).toBe(25)
+  })
+
+  test('stages that are written together are counted each', async () => {
+    const run = await begun()
+    const start = world.now().getTime()
+    const from = (ms: number) => new Date(start + ms)
+    await world.runStore.enterStages(run, [{ stage: 'REVIEW_INPUT', at: from(0) }])
+    const rest = [
+      { stage: 'VISION', at: from(100) },
+      { stage: 'CONTEXT', at: from(300) },
+      { stage: 'DENOISE', at: from(600) },
+    ] as const
+    world.advance(1000)
+    expect(await world.runStore.keepStep(run, 1, Buffer.from('latents'), rest)).toBe(true)
+    const { timings, stage, step } = await read(run.id)
+    expect({ stage, step }).toEqual({ stage: 'DENOISE', step: 1 })
+    const near = (ms: number) => ({ from: ms - 50, to: ms + 50 })
+    for (const [name, { from: least, to: most }] of Object.entries({
+      REVIEW_INPUT: near(100),
+      VISION: near(200),
+      CONTEXT: near(300),
+      DENOISE: near(400),
+    })) {
+      const ms = timings[name as keyof typeof timings]
+      expect(ms).toBeGreaterThanOrEqual(least)
+      expect(ms).toBeLessThanOrEqual(most)
+    }
+    await world.runStore.succeed(run, newImages(1), [{ stage: 'STORE', at: world.now() }])
+    expect(await read(run.id)).toMatchObject({ status: 'SUCCEEDED', stage: 'STORE', timings: { VISION: 200 } })
   })
 
   test('what is unfinished comes back, the oldest first', async () => {

@@ -1,18 +1,20 @@
 import { and, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
-import type { Assets } from '../assets/assets.ts'
+import type { AssetRow, Assets } from '../assets/assets.ts'
 import type { Database, Queries } from '../db/database.ts'
 import { checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
 import { newId } from '../ids.ts'
-import type { EndReason, NewAsset, Run, RunStore } from '../runner/run-store.ts'
+import type { CompleteRequest } from '../request.ts'
+import type { EndReason, Entered, Run, RunStore } from '../runner/run-store.ts'
 import { keptAsset, snapshotOf, tell } from '../snapshots.ts'
 import {
   type Ending,
   endGeneration,
   type GenerationRow,
   idsIn,
-  timingsUntil,
+  progressUntil,
   unfinishedStatuses,
 } from './generations.ts'
 
@@ -42,47 +44,28 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
   const end = async (
     condition: SQL | undefined,
     to: Parameters<typeof endGeneration>[2],
+    entered?: readonly Entered[],
     more?: (queries: Queries) => Promise<void>,
   ): Promise<Ending | null> => {
     const ending = await db.transaction(async (queries) => {
-      const ended = await endGeneration(queries, condition, to, now())
-      if (!ended) return null
-      await assets.doom(queries, ended.leftovers)
-      await more?.(queries)
+      const ended = await endGeneration(queries, condition, to, now(), entered)
+      if (ended) await more?.(queries)
       return ended
     })
     if (!ending) return null
     await tell(events, log, snapshotOf(ending.row, now()))
-    await assets.remove(ending.leftovers)
+    assets.removeLater(ending.leftovers)
     return ending
   }
 
-  const runOf = async (row: GenerationRow): Promise<Run | null> => {
-    const found = await db.run((queries) =>
-      queries
-        .select({ subject: subjects, checkpoint: { step: checkpoints.step, bytes: checkpoints.bytes } })
-        .from(subjects)
-        .leftJoin(checkpoints, eq(checkpoints.generationId, row.id))
-        .where(eq(subjects.id, row.subjectId)),
-    )
-    const { subject, checkpoint } = found[0] ?? {}
-    // Deleted meanwhile, the generation with it.
-    if (!subject?.imageKey || !subject.maskKey || subject.contentHash === null) return null
-    const { id, label, imageKey: image, maskKey: mask, contentHash } = subject
-    return {
-      id: row.id,
-      tenant: row.tenant,
-      attempt: row.attempt,
-      subject: { id, label, image, mask, contentHash },
-      request: row.request,
-      checkpoint: checkpoint ?? null,
-    }
-  }
+  /** What a later attempt goes on from, beside the row that it is of. */
+  const checkpointOf = <T>(column: PgColumn): SQL<T | null> =>
+    sql`(select ${column} from ${checkpoints} where ${checkpoints.generationId} = ${generations.id})`
 
   return {
     async begin(id) {
       const canBegin = and(eq(generations.id, id), inArray(generations.status, ['QUEUED', 'RUNNING']))
-      const [row] = await db.run((queries) =>
+      const [begun] = await db.run((queries) =>
         queries
           .update(generations)
           .set({
@@ -93,10 +76,22 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
             step: 0,
             startedAt: sql`coalesce(${generations.startedAt}, ${now().toISOString()}::timestamptz)`,
           })
-          .where(and(canBegin, lt(generations.attempt, maxAttempts)))
-          .returning(),
+          .from(subjects)
+          .where(and(canBegin, lt(generations.attempt, maxAttempts), eq(subjects.id, generations.subjectId)))
+          .returning({
+            tenant: generations.tenant,
+            attempt: generations.attempt,
+            request: generations.request,
+            subjectId: subjects.id,
+            label: subjects.label,
+            image: subjects.imageKey,
+            mask: subjects.maskKey,
+            contentHash: subjects.contentHash,
+            checkpointStep: checkpointOf<number>(checkpoints.step),
+            checkpointBytes: checkpointOf<Uint8Array>(checkpoints.bytes),
+          }),
       )
-      if (row) return runOf(row)
+      if (begun) return runOf(id, begun)
       const isCanceling = and(eq(generations.id, id), eq(generations.status, 'CANCELING'))
       if (await end(isCanceling, { status: 'CANCELED', problem: null })) return null
       await end(and(canBegin, gte(generations.attempt, maxAttempts)), {
@@ -106,39 +101,45 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       return null
     },
 
-    async enterStage(run, stage) {
-      const entered = await db.run((queries) =>
+    async enterStages(run, entered) {
+      const reached = await db.run((queries) =>
         queries
           .update(generations)
-          .set({ stage, timings: timingsUntil(now()), stageStartedAt: now() })
+          .set(progressUntil(entered.at(-1)?.at ?? now(), entered))
           .where(isCurrent(run))
           .returning({ id: generations.id }),
       )
-      return entered.length > 0
+      return reached.length > 0
     },
 
-    async keepStep(run, step, checkpoint) {
-      return db.transaction(async (queries) => {
-        const kept = await queries
+    async keepStep(run, step, checkpoint, entered) {
+      const kept = await db.run((queries) => {
+        const reached = queries
           .update(generations)
           // Counted here too, so that what an attempt did before it died is not lost.
-          .set({ step, timings: timingsUntil(now()), stageStartedAt: now() })
+          .set({ step, ...progressUntil(now(), entered) })
           .where(isCurrent(run))
           .returning({ id: generations.id })
-        if (kept.length === 0) return false
-        if (checkpoint) {
-          const values = { step, bytes: checkpoint }
-          await queries
-            .insert(checkpoints)
-            .values({ generationId: run.id, ...values })
-            .onConflictDoUpdate({ target: checkpoints.generationId, set: values })
-        }
-        return true
+        if (!checkpoint) return reached
+        const current = queries.$with('current').as(reached)
+        const values = { step, bytes: checkpoint }
+        const bytes = sql`${sql.param(checkpoint, checkpoints.bytes)}::bytea`
+        return queries
+          .with(current)
+          .insert(checkpoints)
+          .select(
+            queries
+              .select({ generationId: current.id, step: sql`${step}::int`.as('step'), bytes: bytes.as('bytes') })
+              .from(current),
+          )
+          .onConflictDoUpdate({ target: checkpoints.generationId, set: values })
+          .returning({ id: checkpoints.generationId })
       })
+      return kept.length > 0
     },
 
     async keepPreview(run, kind, asset) {
-      const written = await assets.write(run.tenant, asset)
+      const [written] = (await assets.write(run.tenant, [asset])) as [AssetRow]
       const replaced = await orAbandon([written.key], () =>
         db.transaction(async (queries) => {
           if (!(await lockCurrent(queries, run))) return null
@@ -151,26 +152,29 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
           return keys
         }),
       )
-      await assets.remove(replaced ?? [])
+      assets.removeLater(replaced ?? [])
       if (!replaced) await assets.abandon([written.key])
       return replaced && keptAsset(written)
     },
 
-    async succeed(run, pictures) {
-      const keys: string[] = []
-      const write = async (asset: NewAsset): Promise<string> => {
-        const { key } = await assets.write(run.tenant, asset)
-        keys.push(key)
-        return key
-      }
-      const succeeded = await orAbandon(keys, async () => {
-        const rows: (typeof images.$inferInsert)[] = []
-        for (const { index, seed, image, mask, verdict } of pictures) {
-          const [imageKey, maskKey] = [await write(image), await write(mask)]
-          rows.push({ id: newId('img'), generationId: run.id, index, seed, imageKey, maskKey, verdict })
-        }
+    async succeed(run, pictures, entered) {
+      const files = await assets.write(
+        run.tenant,
+        pictures.flatMap(({ image, mask }) => [image, mask]),
+      )
+      const keys = files.map(({ key }) => key)
+      const rows = pictures.map(({ index, seed, verdict }, place) => ({
+        id: newId('img'),
+        generationId: run.id,
+        index,
+        seed,
+        imageKey: keys[2 * place]!,
+        maskKey: keys[2 * place + 1]!,
+        verdict,
+      }))
+      const succeeded = await orAbandon(keys, () => {
         const done = { status: 'SUCCEEDED', problem: null } as const
-        return end(isCurrent(run), done, async (queries) => {
+        return end(isCurrent(run), done, entered, async (queries) => {
           await assets.keep(queries, keys)
           await queries.insert(images).values(rows)
         })
@@ -206,6 +210,35 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       await assets.abandon(keys)
       throw error
     }
+  }
+}
+
+interface Begun {
+  readonly tenant: string
+  readonly attempt: number
+  readonly request: CompleteRequest
+  readonly subjectId: string
+  readonly label: string
+  readonly image: string | null
+  readonly mask: string | null
+  readonly contentHash: string | null
+  readonly checkpointStep: number | null
+  readonly checkpointBytes: Uint8Array | null
+}
+
+/** Null where there is nothing to draw: the subject was rejected. */
+function runOf(id: string, begun: Begun): Run | null {
+  const { tenant, attempt, request, subjectId, label, image, mask, contentHash, checkpointStep, checkpointBytes } =
+    begun
+  if (image === null || mask === null || contentHash === null) return null
+  const isKept = checkpointStep !== null && checkpointBytes !== null
+  return {
+    id,
+    tenant,
+    attempt,
+    subject: { id: subjectId, label, image, mask, contentHash },
+    request,
+    checkpoint: isKept ? { step: checkpointStep, bytes: checkpointBytes } : null,
   }
 }
 

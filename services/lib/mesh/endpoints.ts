@@ -27,6 +27,9 @@ export interface EndpointOptions {
 /** Wait before a copy that is gone is looked for again; doubled up to the largest, and scattered. */
 const reconnectMs = { first: 50, largest: 1000 }
 
+/** Bytes that a server may send before it is told to go on: HTTP/2's 64 KiB would make a picture wait for that many times. */
+const flowControlWindow = 2 * 2 ** 20
+
 interface Endpoint {
   readonly address: string
   readonly client: Client
@@ -53,6 +56,7 @@ export function createEndpoints(
       'grpc.initial_reconnect_backoff_ms': reconnectMs.first,
       'grpc.min_reconnect_backoff_ms': reconnectMs.first,
       'grpc.max_reconnect_backoff_ms': reconnectMs.largest,
+      'grpc-node.flow_control_window': flowControlWindow,
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
     })
