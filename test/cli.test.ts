@@ -180,7 +180,7 @@ describe('what is refused: one sentence with value and allowed values, an exit c
   test('an unknown bundle, and one whose manifest is no JSON', async () => {
     expect(await refused('--bundle', 'nothing')).toEqual({
       code: 3,
-      said: 'moma: The bundle is "nothing"; allowed: moma-sd15, moma-test, moma-toy.\n',
+      said: 'moma: The bundle is "nothing"; allowed: moma-mini, moma-sd15, moma-test, moma-toy.\n',
     })
     mkdirSync(join(toy.models, 'broken'))
     writeFileSync(join(toy.models, 'broken', 'manifest.json'), '{')
