@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { type StartedMesh, startMesh } from '../mesh/start-mesh.ts'
 
-// A person's whole way through the studio, in Chromium, over a whole mesh with the toy bundle.
+// A person's whole way through the studio, in Chromium, over a whole mesh with the miniature.
 
 const executablePath = '/usr/bin/chromium'
 const hasChromium = existsSync(executablePath)
@@ -26,7 +26,7 @@ const faults: string[] = []
 
 beforeAll(async () => {
   if (!hasChromium) return
-  mesh = await startMesh({ env: { MOMA_PREVIEW_STEPS: '2' } })
+  mesh = await startMesh({ env: { MOMA_BUNDLE: 'moma-mini', MOMA_PREVIEW_STEPS: '2' } })
   const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync']
   args.push('--disable-background-networking', '--disable-component-update')
   browser = await chromium.launch({ executablePath, headless: true, args })
@@ -164,7 +164,7 @@ whenChromium('the studio', () => {
   test('again with fewer steps: a result that is compared with the photo', async () => {
     await page.getByRole('link', { name: 'Again with …' }).click()
     await page.waitForURL(/#\/subject\/.*steps=400/)
-    await draw(4)
+    await draw(25)
     await page.getByText('Done: one picture.').waitFor()
     await page.getByLabel('Compare with the photo').fill('50')
     expect(await page.locator('.over').getAttribute('style')).toContain('50%')
@@ -178,7 +178,7 @@ whenChromium('the studio', () => {
     await page.getByRole('link', { name: 'Again with …' }).click()
     await button('Methods side by side').click()
     await page.waitForURL(/#\/beside\//)
-    await page.locator('[data-status=SUCCEEDED]').nth(4).waitFor()
+    await page.locator('[data-status=SUCCEEDED]').nth(4).waitFor({ timeout: 60_000 })
     await lookAt('beside')
     await page.getByRole('link', { name: 'Your things' }).click()
     await page.getByRole('link', { name: 'owl' }).first().click()
@@ -187,7 +187,7 @@ whenChromium('the studio', () => {
     await button('Delete it all').click()
     await page.waitForURL(/#\/things/)
     await lookAt('things')
-  }, 60_000)
+  }, 120_000)
 
   test('without an error, a failed request or a report of the policy', () => expect(faults).toEqual([]))
 

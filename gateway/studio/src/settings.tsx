@@ -10,8 +10,19 @@ import { ask, capabilities, thingOf } from './api'
 import { Trouble } from './problem'
 
 const ideas: Readonly<Record<GenerationTask, readonly string[]>> = {
-  RECONTEXTUALIZE: ['on a beach at sunset', 'in the snow', 'on a wooden table in a garden'],
-  RETEXTURE: ['made of glass', 'knitted from red wool', 'carved from wood'],
+  RECONTEXTUALIZE: [
+    'on the beach',
+    'in the snow',
+    'in autumn with falling leaves',
+    'in a green garden with spring flowers',
+  ],
+  RETEXTURE: ['made of Gold', 'made of glass', 'made of Wood', 'made of Lego'],
+}
+
+/** In the paper's words. */
+function sentenceOf(task: GenerationTask, label: string, idea: string): string {
+  const thing = `${/^[aeiou]/i.test(label) ? 'an' : 'a'} ${label} ${idea}`
+  return task === 'RETEXTURE' ? `A sculpture of ${thing}` : thing
 }
 
 /** What a generation is asked for with; "again with …" begins with those of another. */
@@ -19,7 +30,9 @@ export function Settings({ subjectId, label, from }: { subjectId: string; label:
   const { methods, samplers, limits, defaults } = capabilities.value!
   const number = (name: string, standard: number) => Number(from.get(name) ?? standard)
   const [task, setTask] = useState((from.get('task') ?? 'RECONTEXTUALIZE') as GenerationTask)
-  const [prompt, setPrompt] = useState(from.get('prompt') ?? `a ${label} ${ideas.RECONTEXTUALIZE[0]}`)
+  const [prompt, setPrompt] = useState(
+    from.get('prompt') ?? sentenceOf('RECONTEXTUALIZE', label, ideas.RECONTEXTUALIZE[0]!),
+  )
   const [strength, setStrength] = useState(number('strength', defaults.strengthRecontextualize))
   const [count, setCount] = useState(number('count', 1))
   const [steps, setSteps] = useState(number('steps', defaults.steps))
@@ -74,7 +87,7 @@ export function Settings({ subjectId, label, from }: { subjectId: string; label:
       <fieldset class="row chips">
         <legend>Ideas</legend>
         {ideas[task].map((idea) => (
-          <button key={idea} type="button" onClick={() => setPrompt(`a ${label} ${idea}`)}>
+          <button key={idea} type="button" onClick={() => setPrompt(sentenceOf(task, label, idea))}>
             {idea}
           </button>
         ))}
