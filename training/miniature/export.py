@@ -39,6 +39,14 @@ class Export:
         self.vae = "vae_decoder" if (root / "vae_decoder/vae").exists() else "vae"
         self.weights: dict[str, int] = {}  # parameters by file
 
+    def count(self) -> None:
+        """Parameters of weights that lie there already."""
+        for path in sorted(self.out.rglob("*.safetensors")):
+            self.weights[path.relative_to(self.out).as_posix()] = sum(tensor.numel() for tensor in load_file(path).values())
+        for file in (MOMA_FILE, IP_ADAPTER_FILE):
+            parts = torch.load(self.out / file, weights_only=True)
+            self.weights[file] = sum(tensor.numel() for tensors in parts.values() for tensor in tensors.values())
+
     def tensors(self, file: str, tensors: dict[str, Tensor]) -> None:
         path = self.out / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +137,7 @@ class Export:
             "settings": {
                 "sizePx": 128,
                 "strength": {"recontextualize": 1.0, "retexture": 0.5},
-                "guidance": 7.5,
+                "guidance": 3.5,  # 7.5 burns the colours of a network this small
                 "steps": 50,
                 "subjectBranchBelowTimestep": 950,
                 "subjectTokens": "allOfWord",
@@ -169,7 +177,7 @@ class Export:
         ]
         return {"formatVersion": 1, "bundle": NAME, "sources": hashlib.sha256(b"[]").hexdigest(), "files": locked}
 
-    def card(self) -> str:
+    def card(self, report: Path | None) -> str:
         stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
         trained = [f"| {stage} | {row['step']} | {float(row['seconds']) / 60:.1f} |" for stage in stages if (row := self.last(stage))]
         figures = [
@@ -182,8 +190,27 @@ class Export:
         total = sum(self.weights.values()) / 1e6
         return CARD.format(
             trained="\n".join(trained), figures="\n".join(figures), files="\n".join(files), total=f"{total:.1f}",
-            places=", ".join(PLACES), textures=", ".join(TEXTURES),
+            places=", ".join(PLACES), textures=", ".join(TEXTURES), evaluated=self.evaluated(report),
         )  # fmt: skip
+
+    def evaluated(self, report: Path | None) -> str:
+        """The tables of `moma evaluate`'s report.json; says how to make one where there is none."""
+        if report is None:
+            return "`moma evaluate --bundle moma-mini --subjects FOLDER` measures it.\n"
+        told = json.loads(report.read_text())
+        settings, titles = told["settings"], {name: one["title"] for name, one in told["metrics"].items()}
+        said = lambda one: "" if one is None else f"{one['mean']:.3f}" + (f" ± {one['standardError']:.3f}" if one["standardError"] else "")
+        rows = [f"| {method} | " + " | ".join(said(means[name]) for name in titles) + " |" for method, means in told["averages"].items()]
+        orderings = [
+            f"| {one['better']} above {one['worse']} | {titles[one['metric']]} | {said(one['difference'])} | {one['verdict']} |"
+            for one in told["orderings"]
+        ]
+        return "\n".join([
+            f"{len(told['subjects'])} things that no stage was trained on, {settings['promptsPerKind']} prompts of each kind, "
+            f"{settings['steps']} steps of {settings['sampler']}, guidance {settings['guidance']}; means over things ± standard error.",
+            "", "| method | " + " | ".join(titles.values()) + " |", "|---" * (len(titles) + 1) + "|", *rows,
+            "", "| the paper's ordering | metric | difference | |", "|---|---|---|---|", *orderings, "",
+        ])  # fmt: skip
 
     def last(self, stage: str) -> dict[str, str] | None:
         path = self.root / stage / "loss.csv"
@@ -217,6 +244,9 @@ On things that no stage was trained on.
 |---|---|---|
 {figures}
 
+## Evaluated
+
+{evaluated}
 ## Files
 
 | file | parameters |
@@ -241,14 +271,21 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--root", type=Path, default=Path(".moma/training"))
     parser.add_argument("--out", type=Path, default=Path("models") / NAME)
+    parser.add_argument("--report", type=Path, help="report.json of an evaluation, for the model card")
+    parser.add_argument("--card", action="store_true", help="write the model card alone, beside weights that are there")
     o = parser.parse_args()
+    if o.card:
+        export = Export(o.root, o.out)
+        export.count()
+        (o.out / "README.md").write_text(export.card(o.report))
+        return
     shutil.rmtree(o.out, ignore_errors=True)
     o.out.mkdir(parents=True)
     shutil.copytree(o.root / "tokenizers", o.out / "tokenizers", ignore=shutil.ignore_patterns("*.part", "*.old"))
     export = Export(o.root, o.out)
     write_json(o.out / "manifest.json", export.manifest())
     write_json(o.out / "prompts.json", export.prompts())
-    (o.out / "README.md").write_text(export.card())
+    (o.out / "README.md").write_text(export.card(o.report))
     shutil.copy(Path("LICENSE"), o.out / "LICENSE")
     write_json(o.out / "bundle.lock.json", export.lock())
     size = sum(path.stat().st_size for path in o.out.rglob("*") if path.is_file())
