@@ -1,6 +1,6 @@
 // Photos to begin with: things of an icon set (Fluent Emoji, MIT) before a plain wall. The miniature has never seen them.
 import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import sharp from 'sharp'
@@ -20,11 +20,12 @@ const examples: readonly Example[] = [
 ]
 const side = 512
 
-/** Draws them into `folder`, a JPEG each, named by their labels. */
+/** Draws them into `folder`, alone there: a JPEG each, named by their labels. */
 export async function drawExamples(folder: string): Promise<void> {
   const { icons } = JSON.parse(
     readFileSync(createRequire(import.meta.url).resolve('@iconify-json/fluent-emoji/icons.json'), 'utf8'),
   ) as { readonly icons: Readonly<Record<string, { readonly body: string }>> }
+  await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   for (const { icon, label, wall } of examples) {
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${side}" height="${side}" viewBox="-8 -9 48 48">

@@ -7,6 +7,7 @@ import {
 import { apiKey, ask, ownAddress, Refusal, thingOf } from './api'
 import { Picture } from './picture'
 import { Trouble } from './problem'
+import { methodNames } from './settings'
 import { hasEnded, watchGeneration } from './watch'
 
 const stages: Readonly<Record<string, string>> = {
@@ -38,7 +39,7 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
     <article class="stack" data-status={status}>
       {small ? (
         <h2>
-          {generation.method} at {generation.strength}
+          {methodNames[generation.method]} at {generation.strength}
         </h2>
       ) : (
         <h1 tabIndex={-1}>{generation.prompt}</h1>

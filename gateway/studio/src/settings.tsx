@@ -19,6 +19,14 @@ const ideas: Readonly<Record<GenerationTask, readonly string[]>> = {
   RETEXTURE: ['made of Gold', 'made of glass', 'made of Wood', 'made of Lego'],
 }
 
+export const methodNames: Readonly<Record<GenerationMethod, string>> = {
+  MOMA: 'MoMA',
+  IP_ADAPTER: 'IP-Adapter',
+  NO_MASK: 'without mask',
+  NO_SUBJECT: 'without subject branch',
+  NO_MLLM: 'without MLLM',
+}
+
 /** In the paper's words. */
 function sentenceOf(task: GenerationTask, label: string, idea: string): string {
   const thing = `${/^[aeiou]/i.test(label) ? 'an' : 'a'} ${label} ${idea}`
@@ -172,7 +180,9 @@ export function Settings({ subjectId, label, from }: { subjectId: string; label:
           Method
           <select value={method} onChange={(e) => setMethod(e.currentTarget.value as GenerationMethod)}>
             {methods.map((name) => (
-              <option key={name}>{name}</option>
+              <option key={name} value={name}>
+                {methodNames[name]}
+              </option>
             ))}
           </select>
           <small>MoMA, or without a part.</small>
