@@ -16,6 +16,7 @@ import { createPipeline, featureBytes } from '../services/generation/pipeline.ts
 import { type Method, methods } from '../services/generation/request.ts'
 import { segmentationOf } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
+import { defaultBundle } from '../services/lib/bundles/default-bundle.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { requireProvider } from '../services/lib/runtime/providers.ts'
@@ -52,7 +53,7 @@ export function addEvaluate(program: Command): void {
     )
     .requiredOption('--subjects <dir>', "folder of folders of photos, as DreamBooth's")
     .option('--report <dir>', 'folder for the report', 'moma-report')
-    .option('--bundle <name>', 'which networks (moma models list)', process.env.MOMA_BUNDLE ?? 'moma-sd15')
+    .option('--bundle <name>', 'which networks (moma models list)', process.env.MOMA_BUNDLE || defaultBundle)
     .option('--prompts <n>', 'prompts of each kind a subject, drawn by the seed (all if not said)', wholeOption(1, 200))
     .option('--count <n>', 'pictures a prompt, drawn in one batch', wholeOption(1, 8), 1)
     .option('--seed <n>', 'decides prompts and noise', wholeOption(0, 2 ** 53 - 65), 0)

@@ -14,6 +14,7 @@ import {
 } from '../services/generation/request.ts'
 import { readSubject, segmentationOf } from '../services/generation/subject.ts'
 import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
+import { defaultBundle } from '../services/lib/bundles/default-bundle.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
 import { defaultImageLimits } from '../services/lib/images/decode.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
@@ -93,7 +94,7 @@ export function addGenerate(program: Command): void {
     )
     .addOption(new Option('--method <name>', 'MoMA, or what it is compared with').choices([...methods]))
     .option('--out <dir>', 'folder for the pictures', '.')
-    .option('--bundle <name>', 'which networks (moma models list)', process.env.MOMA_BUNDLE ?? 'moma-sd15')
+    .option('--bundle <name>', 'which networks (moma models list)', process.env.MOMA_BUNDLE || defaultBundle)
     .addOption(providerOption())
     .option('--threads <n>', 'threads of arithmetic', wholeOption(1, 256), availableParallelism())
     .option(

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { type Command, Option } from 'commander'
 import { openBundle } from '../services/lib/bundles/bundles.ts'
+import { defaultBundle } from '../services/lib/bundles/default-bundle.ts'
 import { readConfig } from '../services/lib/mesh/config.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { safetyShape } from '../services/safety/config.ts'
@@ -39,7 +40,7 @@ export function addSafety(program: Command): void {
       'judges sets of texts and pictures and prints how many were judged as expected, with 95 % intervals (Wilson). ' +
         'MOMA_SAFETY_POLICY names another policy, MOMA_SAFETY_REQUIRE judges that must be there',
     )
-    .option('--bundle <name>', 'whose networks see (moma models list)', process.env.MOMA_BUNDLE ?? 'moma-sd15')
+    .option('--bundle <name>', 'whose networks see (moma models list)', process.env.MOMA_BUNDLE || defaultBundle)
     .option(
       '--pictures <dir>',
       'folder with person/ and things/; NAME.mask.png beside a picture is its mask, else its transparency, else all of it is subject',

@@ -1,8 +1,9 @@
 import { type BundlePlaces, bundlePlaces, bundleState, openBundle } from '../../services/lib/bundles/bundles.ts'
+import { defaultBundle } from '../../services/lib/bundles/default-bundle.ts'
 import { BundleError } from '../../services/lib/bundles/errors.ts'
 
 /** Drawn with where nothing else is said, the first that is complete; the last one always is. */
-const defaultBundles = ['moma-mini', 'moma-toy'] as const
+const defaults = [defaultBundle, 'moma-toy'] as const
 
 export interface ChosenBundle {
   readonly name: string
@@ -12,7 +13,7 @@ export interface ChosenBundle {
 
 /** The bundle of MOMA_BUNDLE, or the default that is there. Throws a BundleError where the named one is missing or incomplete. */
 export async function chooseBundle(env: NodeJS.ProcessEnv, places = bundlePlaces(env)): Promise<ChosenBundle> {
-  const name = env.MOMA_BUNDLE || (await defaultBundle(places))
+  const name = env.MOMA_BUNDLE || (await findDefault(places))
   const bundle = await openBundle(name, places)
   const state = await bundleState(bundle)
   switch (state.kind) {
@@ -34,10 +35,10 @@ export async function chooseBundle(env: NodeJS.ProcessEnv, places = bundlePlaces
   }
 }
 
-async function defaultBundle(places: BundlePlaces): Promise<string> {
-  for (const name of defaultBundles) {
+async function findDefault(places: BundlePlaces): Promise<string> {
+  for (const name of defaults) {
     const state = await openBundle(name, places).then(bundleState, () => null)
     if (state?.kind === 'ready') return name
   }
-  throw new BundleError('notFound', `None of the bundles ${defaultBundles.join(', ')} is there; set MOMA_BUNDLE.`)
+  throw new BundleError('notFound', `None of the bundles ${defaults.join(', ')} is there; set MOMA_BUNDLE.`)
 }

@@ -96,7 +96,7 @@ const whenChromium = hasChromium ? describe : describe.skip
 whenChromium('the studio', () => {
   test('a person label is refused kindly', async () => {
     await page.goto(mesh.url)
-    await button('teapot').click()
+    await button('owl').click()
     await page.getByLabel('What is it?').fill('woman')
     await button('Find it in the photo').click()
     const refusal = page.locator('[data-code=PERSON_SUBJECT_REJECTED]')
@@ -106,7 +106,7 @@ whenChromium('the studio', () => {
   }, 60_000)
 
   test('a photo becomes a subject, its mask is corrected by brush and by keyboard', async () => {
-    await page.getByLabel('What is it?').fill('teapot')
+    await page.getByLabel('What is it?').fill('owl')
     await button('Find it in the photo').click()
     await page.waitForURL(/#\/subject\//)
     const found = page.url()
@@ -170,7 +170,7 @@ whenChromium('the studio', () => {
     expect(await page.locator('.over').getAttribute('style')).toContain('50%')
     const download = page.waitForEvent('download')
     await page.getByRole('link', { name: /^Download/ }).click()
-    expect((await download).suggestedFilename()).toMatch(/^teapot-\d+\.png$/)
+    expect((await download).suggestedFilename()).toMatch(/^owl-\d+\.png$/)
     await lookAt('result')
   }, 60_000)
 
@@ -181,7 +181,7 @@ whenChromium('the studio', () => {
     await page.locator('[data-status=SUCCEEDED]').nth(4).waitFor()
     await lookAt('beside')
     await page.getByRole('link', { name: 'Your things' }).click()
-    await page.getByRole('link', { name: 'teapot' }).first().click()
+    await page.getByRole('link', { name: 'owl' }).first().click()
     await page.locator('main .card').nth(6).waitFor()
     await button('Delete').click()
     await button('Delete it all').click()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 # In order: the recipe with its flags, its folder, its share of the minutes.
 STAGES = [
-    ("vae", "vae", 0.20),
+    ("vae", "vae", 0.16),
     ("clip", "clip", 0.10),
     ("unet", "unet", 0.36),
     ("ip_adapter", "ip_adapter", 0.07),
@@ -26,6 +26,7 @@ STAGES = [
     ("segmentation", "segmentation", 0.04),
     ("metrics clip", "metrics_clip", 0.03),
     ("metrics dino", "metrics_dino", 0.02),
+    ("vae --decoder", "vae_decoder", 0.04),
 ]
 
 

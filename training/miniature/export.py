@@ -36,6 +36,7 @@ NOT_OF_THE_NETWORK = ("architectures", "transformers_version", "dtype", "initial
 class Export:
     def __init__(self, root: Path, out: Path):
         self.root, self.out = root, out
+        self.vae = "vae_decoder" if (root / "vae_decoder/vae").exists() else "vae"
         self.weights: dict[str, int] = {}  # parameters by file
 
     def tensors(self, file: str, tensors: dict[str, Tensor]) -> None:
@@ -76,7 +77,7 @@ class Export:
             "ipAdapter": entry(IP_ADAPTER_FILE, adapter_config),
             "clipText": self.network("clip/text_encoder", "text_encoder/model.safetensors", ("text_projection.weight",)),
             "unet": self.network("unet/unet", "unet/diffusion_pytorch_model.safetensors"),
-            "vae": self.network("vae/vae", "vae/diffusion_pytorch_model.safetensors"),
+            "vae": self.network(f"{self.vae}/vae", "vae/diffusion_pytorch_model.safetensors"),
             "segmentation": self.network("segmentation/segmentation", "segmentation/diffusion_pytorch_model.safetensors"),
         }
         self.torch_file(IP_ADAPTER_FILE, torch.load(self.root / "ip_adapter/adapter.pt", weights_only=True))
@@ -118,7 +119,7 @@ class Export:
 
     def manifest(self) -> dict[str, Any]:
         networks, metrics = self.networks(), self.metrics()
-        latent_to_rgb = self.measured("vae")["latentToRgb"]
+        latent_to_rgb = self.measured(self.vae)["latentToRgb"]
         return {
             "formatVersion": 1,
             "name": NAME,
@@ -169,7 +170,7 @@ class Export:
         return {"formatVersion": 1, "bundle": NAME, "sources": hashlib.sha256(b"[]").hexdigest(), "files": locked}
 
     def card(self) -> str:
-        stages = ["vae", "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
+        stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
         trained = [f"| {stage} | {row['step']} | {float(row['seconds']) / 60:.1f} |" for stage in stages if (row := self.last(stage))]
         figures = [
             f"| {stage} | {name} | {value if isinstance(value, int) else round(value, 3)} |"

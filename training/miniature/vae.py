@@ -6,11 +6,18 @@ Trained on crops of CROP_PX² (a step is four times as cheap and nothing in it l
 latents (the posterior's own) keeps the decoder forgiving towards a denoiser's errors. Eight channels: at four, what
 tells one small thing from another is lost; the denoiser's cost hardly depends on it.
 
+    python -m training.miniature.vae --decoder --minutes 10 --out .moma/training/vae_decoder
+
+goes on with the decoder alone, whenever there is time for it: the latents stay what they are, and with them all that was
+trained on them.
+
 Writes OUT/vae/ (diffusers layout, scaling_factor measured) and OUT/measured.json (PSNR, and the manifest's
 latentToRgb by least squares).
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 import torch
@@ -44,6 +51,18 @@ START_LOG_VARIANCE = -5.0
 
 def slopes(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+def decoder_losses(vae: AutoencoderKL, pictures: Tensor) -> dict[str, Tensor]:
+    """As `reconstruction_losses`, of what the frozen encoder gives."""
+    with torch.no_grad():
+        latents = vae.encode(pictures).latent_dist.sample()
+    made = vae.decode(latents).sample
+    squares = F.mse_loss(made, pictures)
+    edges = sum(F.l1_loss(a, b) for a, b in zip(slopes(made), slopes(pictures)))
+    chroma = F.l1_loss(chroma_of(made), chroma_of(pictures))
+    loss = F.l1_loss(made, pictures) + 4 * squares + 0.5 * edges + CHROMA_WEIGHT * chroma
+    return {"loss": loss, "psnr": psnr_of(squares.detach()), "chroma": chroma.detach(), "edges": edges.detach()}
 
 
 def reconstruction_losses(vae: AutoencoderKL, pictures: Tensor) -> dict[str, Tensor]:
@@ -129,14 +148,23 @@ def crop(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def main() -> None:
-    o: Options = options("vae", minutes=25, batch_cpu=6, batch_gpu=128)
+    more = argparse.ArgumentParser(add_help=False)
+    more.add_argument("--decoder", action="store_true", help="train the decoder of ../vae alone")
+    o: Options = options("vae", minutes=25, batch_cpu=8, batch_gpu=128, more=more)
+    decoder_only = more.parse_known_args()[0].decoder
     pool = Pool(o.beside("pool"), shards=o.shards)
     test = pixels(Pool(o.beside("pool"), "held_out").picture(np.arange(TEST_PICTURES))).to(o.device)
     torch.manual_seed(o.seed)
-    vae = AutoencoderKL(**CONFIG)
-    start_well(vae)
+    if decoder_only:
+        vae = AutoencoderKL.from_pretrained(o.beside("vae") / "vae").requires_grad_(False)
+        vae.decoder.requires_grad_(True)
+        vae.post_quant_conv.requires_grad_(True)
+        scaling = vae.config.scaling_factor
+    else:
+        vae = AutoencoderKL(**CONFIG)
+        start_well(vae)
     print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
-    measured_losses = o.compiled(reconstruction_losses)
+    measured_losses = o.compiled(decoder_losses if decoder_only else reconstruction_losses)
 
     def losses(model, step):
         rng = o.rng(step)
@@ -145,12 +173,14 @@ def main() -> None:
 
     def publish(average: AutoencoderKL) -> None:
         measured = measure(average, test)
+        if decoder_only:
+            measured["scaling_factor"] = scaling
         average.register_to_config(scaling_factor=round(measured["scaling_factor"], 5))
         replace_folder(o.out / "vae", average.save_pretrained)
         write_json(o.out / "measured.json", measured)
         print({"psnr_db": round(measured["psnr_db"], 2), "scaling_factor": round(measured["scaling_factor"], 4)}, flush=True)
 
-    train(o, vae, losses, publish, learning_rate=2e-3, weight_decay=1e-4)
+    train(o, vae, losses, publish, learning_rate=1e-3 if decoder_only else 2e-3, weight_decay=1e-4)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ export function Start() {
             <input
               required
               maxLength={60}
-              placeholder="teapot"
+              placeholder="owl"
               value={label}
               onInput={(e) => setLabel(e.currentTarget.value)}
             />

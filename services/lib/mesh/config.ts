@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { z } from 'zod'
+import { defaultBundle } from '../bundles/default-bundle.ts'
 import { executionProviders } from '../runtime/recipe.ts'
 import { type Address, parseAddress } from './address.ts'
 import { logLevels } from './log.ts'
@@ -88,7 +89,7 @@ export const serverShape = {
 /** What a server with networks reads beside it. */
 export const computeShape = {
   ...serverShape,
-  MOMA_BUNDLE: textSetting.default('moma-sd15'),
+  MOMA_BUNDLE: textSetting.default(defaultBundle),
   MOMA_PROVIDER: wordSetting(executionProviders).default('cpu'),
   MOMA_THREADS: wholeSetting(1, 256).default(availableParallelism()),
   /** Weights kept loaded at once. */
