@@ -32,11 +32,12 @@ from training.miniature.common import Options, options, replace_file, replace_fo
 from training.miniature.towers import shrink
 from training.world.atlas import Icon
 from training.world.crowds import HIDDEN, PERSON, THING, Crowds
+from training.world.world import hue_rotations
 
 SIZE_PX = 96
 STRIDE = 8
 GRID = SIZE_PX // STRIDE
-WIDTHS = (16, 32, 64, 96)
+WIDTHS = (24, 40, 80, 112)
 KINDS = 2  # PERSON and THING are the labels
 CONFIG = {"image_size": SIZE_PX, "num_labels": KINDS, "person_labels": [PERSON]}
 
@@ -217,6 +218,8 @@ def batch(o: Options, pictures: Pictures, step: int) -> tuple[Tensor, Tensor, Te
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
     turned = torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], -1)
     boxes = torch.where(mirrored[:, None, None], turned, boxes)
+    turns = hue_rotations(torch.from_numpy(rng.normal(0, 0.15, o.batch)).float())
+    pixels = torch.einsum("nij,njhw->nihw", turns, pixels)
     gain, offset = rng.uniform(0.88, 1.12, (o.batch, 3)), rng.uniform(-0.06, 0.06, (o.batch, 3))
     pixels = pixels * torch.from_numpy(gain).float()[:, :, None, None] + torch.from_numpy(offset).float()[:, :, None, None]
     for row in np.flatnonzero(rng.random(o.batch) < 0.25):
@@ -290,6 +293,18 @@ def store_as_half(graph: onnx.GraphProto) -> None:
         graph.node.insert(0, cast)
 
 
+def has_matrix_unit(device: torch.device) -> bool:
+    """Whether this is a CPU that multiplies bf16 matrices by itself (AMX)."""
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def forward_half(model: Detector, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """The forward pass in bf16, on AMX in less than half of the time."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, boxes = model(pixels)
+    return logits.float(), boxes.float()
+
+
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
     more.add_argument("--pictures", type=int, default=20480, help="rendered to learn from")
@@ -298,11 +313,12 @@ def main() -> None:
     aside = rendered(o, "aside", SET_ASIDE_PICTURES)
     network = Detector()
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = o.compiled(lambda model, pixels: model(pixels))
+    predict = forward_half if has_matrix_unit(o.device) else o.compiled(lambda model, pixels: model(pixels))
+    network = network.to(memory_format=torch.channels_last)
 
     def losses(model: Detector, step: int):
         pixels, boxes, kinds = batch(o, learned, step)
-        return detection_losses(*predict(model, pixels), boxes, kinds)
+        return detection_losses(*predict(model, pixels.contiguous(memory_format=torch.channels_last)), boxes, kinds)
 
     def publish(average: Detector) -> None:
         measured, threshold = measure(average, aside, o.device)
