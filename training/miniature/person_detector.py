@@ -31,19 +31,22 @@ from torch import Tensor, nn
 from training.miniature.common import Options, options, replace_file, replace_folder, train, write_json
 from training.miniature.towers import shrink
 from training.world.atlas import Icon
-from training.world.crowds import HIDDEN, PERSON, THING, Crowds
+from training.world.crowds import HIDDEN, NOTHING, PERSON, Crowds
 from training.world.world import hue_rotations
 
 SIZE_PX = 96
 STRIDE = 8
 GRID = SIZE_PX // STRIDE
-WIDTHS = (24, 40, 80, 112)
-KINDS = 2  # PERSON and THING are the labels
+WIDTHS = (32, 64, 128)
+PATCH_PX = 4
+KINDS = 2  # the world's PERSON and THING are the labels
 CONFIG = {"image_size": SIZE_PX, "num_labels": KINDS, "person_labels": [PERSON]}
 
 SHARD = 1024
 SET_ASIDE_PICTURES = 2048
 RARE = -4.6  # logit of one cell in a hundred: what a cell says before it has learned anything
+GROUP_WEIGHT = 0.5
+SMALLEST = 0.11  # longer side of what is learned from
 NO_PEAK = 30.0  # by as much other cells than peaks are lowered
 
 # The subject gate's rule (services/safety/policy/policy.json), by which thresholds are chosen.
@@ -71,26 +74,51 @@ class Block(nn.Module):
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        a, b, c, d = WIDTHS
-        self.stem = nn.Sequential(convolution(3, a, 2), nn.ReLU(), convolution(a, b, 2), nn.ReLU(), Block(b))
+        b, c, d = WIDTHS
+        patches = nn.Conv2d(3, b, PATCH_PX, PATCH_PX, bias=False)
+        self.stem = nn.Sequential(patches, nn.BatchNorm2d(b), nn.ReLU(), Block(b))
         self.near = nn.Sequential(convolution(b, c, 2), nn.ReLU(), Block(c), Block(c))
         self.far = nn.Sequential(convolution(c, d, 2), nn.ReLU(), Block(d))
         self.far_to_near, self.all_to_near = nn.Conv2d(d, c, 1), nn.Linear(d, c)
         self.mixed = nn.Sequential(convolution(c, c), nn.ReLU())
-        self.logits, self.boxes = nn.Conv2d(c, KINDS, 1), nn.Conv2d(c, 4, 1)
-        nn.init.constant_(self.logits.bias, RARE)
+        self.somebody, self.person, self.boxes = nn.Conv2d(c, 1, 1), nn.Conv2d(c, 1, 1), nn.Conv2d(c, 4, 1)
+        nn.init.constant_(self.somebody.bias, RARE)
         line = (torch.arange(GRID) + 0.5) / GRID
         self.register_buffer("centres", torch.stack(torch.meshgrid(line, line, indexing="xy"))[None], persistent=False)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """0 … 1 [n, 3, S, S] → logits [n, KINDS, GRID, GRID] and boxes [n, 4, GRID, GRID]: centre, width and height."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `heads` of the features."""
+        return self.heads(self.features(pixels))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """0 … 1 [n, 3, S, S] → [n, C, GRID, GRID]"""
         near = self.near(self.stem(pixels * 4 - 2))
         far = self.far(near)
         around = F.interpolate(self.far_to_near(far), scale_factor=2.0)
-        near = self.mixed(F.relu(near + around + self.all_to_near(far.mean((2, 3)))[:, :, None, None]))
+        return self.mixed(F.relu(near + around + self.all_to_near(far.mean((2, 3)))[:, :, None, None]))
+
+    def heads(self, near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        [n, C, GRID, GRID] → logits [n, 1, GRID, GRID] of a centre of somebody or something, logits [n, 1, GRID, GRID] of
+        that being a person, and boxes [n, 4, GRID, GRID]: centre, width and height.
+        """
         boxes = self.boxes(near)
         centre = self.centres + boxes[:, :2] * (2 / GRID)
-        return self.logits(near), torch.cat([centre, boxes[:, 2:].sigmoid()], 1)
+        return self.somebody(near), self.person(near), torch.cat([centre, boxes[:, 2:].sigmoid()], 1)
+
+
+class Pupil(nn.Module):
+    """The detector while it learns: it is asked for the group of whatever is there too, which tells it more than the kind."""
+
+    def __init__(self, groups: int):
+        super().__init__()
+        self.detector, self.group = Detector(), nn.Linear(WIDTHS[1], groups)
+
+    def forward(self, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
+        """The detector's outputs, and logits [n, k, groups] in the cells [n, k] (row · GRID + column)."""
+        near = self.detector.features(pixels)
+        rows = torch.arange(len(cells), device=cells.device)[:, None]
+        return *self.detector.heads(near), self.group(near.flatten(2).transpose(1, 2)[rows, cells])
 
 
 class Published(nn.Module):
@@ -98,18 +126,23 @@ class Published(nn.Module):
 
     def __init__(self, detector: Detector, threshold: float):
         super().__init__()
-        self.detector = copy.deepcopy(detector).cpu().float().eval()
-        with torch.no_grad():
-            self.detector.logits.bias[PERSON] -= threshold
+        self.detector, self.threshold = copy.deepcopy(detector).cpu().float().eval(), threshold
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        logits, boxes = self.detector(pixel_values)
-        return peaks(logits).flatten(2).transpose(1, 2), boxes.flatten(2).transpose(1, 2)
+        somebody, person, boxes = self.detector(pixel_values)
+        logits = label_logits(somebody, person) - self.threshold
+        return logits.flatten(2).transpose(1, 2), boxes.flatten(2).transpose(1, 2)
 
 
-def peaks(logits: Tensor) -> Tensor:
-    """Cells that a neighbour exceeds are lowered, so that nobody is seen twice."""
-    return torch.where(logits < F.max_pool2d(logits, 3, 1, 1), logits - NO_PEAK, logits)
+def label_logits(somebody: Tensor, person: Tensor) -> Tensor:
+    """
+    Logits [n, KINDS, GRID, GRID] of a person and of a thing: somebody's probability times that of being one. Cells where
+    a neighbour is more likely somebody's centre are lowered, so that nobody is seen twice.
+    """
+    both = somebody.sigmoid() * torch.cat([person.sigmoid(), (-person).sigmoid()], 1)
+    both = both.clamp(1e-6, 1 - 1e-6)
+    logits = both.log() - (1 - both).log()
+    return torch.where(somebody < F.max_pool2d(somebody, 3, 1, 1), logits - NO_PEAK, logits)
 
 
 def corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,40 +160,48 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     return both / either.clamp(min=1e-6) - (around - either) / around.clamp(min=1e-6)
 
 
+def cells_of(boxes: Tensor) -> Tensor:
+    """[n, k, 4] → [n, k, 2]: column and row of the centres."""
+    return ((boxes[..., :2] + boxes[..., 2:]) / 2 * GRID).floor().clamp(0, GRID - 1)
+
+
 def targets(boxes: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """
-    boxes [n, k, 4] (left, top, right, bottom) and kinds [n, k] → heat [n, KINDS, GRID, GRID], 1 in the cells of centres and
-    falling off with the box's size; the box of whoever is nearest [n, 4, GRID, GRID] with its weight [n, GRID, GRID]; and
-    0 where somebody is hidden [n, 1, GRID, GRID].
+    boxes [n, k, 4] (left, top, right, bottom) and kinds [n, k] → heat [n, GRID, GRID], 1 in the cells of centres and
+    falling off with the box's size; of whoever is nearest the box [n, 4, GRID, GRID] and whether they are a person
+    [n, GRID, GRID]; and False where somebody is hidden [n, GRID, GRID].
     """
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    cell = (centre * GRID).floor().clamp(0, GRID - 1)
+    centre, cell = (boxes[..., :2] + boxes[..., 2:]) / 2, cells_of(boxes)
     line = torch.arange(GRID, device=boxes.device, dtype=boxes.dtype)
     spread = (sides * GRID * 0.12).clamp(min=0.45)
     off = lambda axis: ((line - cell[..., axis, None]) / spread[..., axis, None]) ** 2 / 2
     heat = torch.exp(-off(1)[..., :, None] - off(0)[..., None, :])
-    shown = [heat * (kinds == kind)[..., None, None] for kind in (PERSON, THING)]
-    nearest_heat, nearest = torch.maximum(*shown).max(1)
+    heat, nearest = (heat * (kinds >= 0)[..., None, None]).max(1)
+    person = torch.gather(kinds == PERSON, 1, nearest.flatten(1)).unflatten(1, (GRID, GRID))
     own = torch.cat([centre, sides], -1).transpose(1, 2)
     box = torch.gather(own, 2, nearest.flatten(1)[:, None].expand(-1, 4, -1)).unflatten(2, (GRID, GRID))
     at = (line + 0.5) / GRID
     inside = lambda axis: (at >= boxes[..., axis, None]) & (at <= boxes[..., axis + 2, None])
     hidden = (inside(1)[..., :, None] & inside(0)[..., None, :] & (kinds == HIDDEN)[..., None, None]).any(1)
-    return torch.stack([one.amax(1) for one in shown], 1), box, nearest_heat * (nearest_heat > 0.3), ~hidden[:, None]
+    return heat, box, person, ~hidden
 
 
-def detection_losses(logits: Tensor, boxes: Tensor, true_boxes: Tensor, kinds: Tensor) -> dict[str, Tensor]:
-    """CenterNet's focal loss on the heat, L1 and generalised IoU on the boxes near centres."""
-    heat, box, weight, counts = targets(true_boxes, kinds)
+def detection_losses(somebody: Tensor, person: Tensor, boxes: Tensor, true_boxes: Tensor, kinds: Tensor) -> dict[str, Tensor]:
+    """CenterNet's focal loss on the heat; near centres cross-entropy of the kind, L1 and generalised IoU of the boxes."""
+    heat, box, is_person, counts = targets(true_boxes, kinds)
+    logits = somebody[:, 0]
     likely = logits.sigmoid()
     hit = (1 - likely) ** 2 * F.logsigmoid(logits) * (heat == 1)
     miss = (1 - heat) ** 4 * likely**2 * F.logsigmoid(-logits)
     focal = -((hit + miss) * counts).sum() / len(logits)
+    weight = heat * (heat > 0.3) * counts
     total = weight.sum().clamp(min=1)
+    kind = F.binary_cross_entropy_with_logits(person[:, 0], is_person.float(), weight, reduction="sum") / total
     distance = ((boxes - box).abs().sum(1) * weight).sum() / total
     overlap = ((1 - generalized_iou(boxes, box)) * weight).sum() / total
-    return {"loss": focal + 2 * distance + overlap, "focal": focal, "distance": distance, "overlap": overlap}
+    loss = focal / 2 + 3 * kind + 2 * distance + overlap
+    return {"loss": loss, "focal": focal, "kind": kind, "distance": distance, "overlap": overlap}
 
 
 @dataclass
@@ -170,6 +211,7 @@ class Pictures:
     image: Tensor  # uint8 [n, 3, SIZE_PX, SIZE_PX]
     boxes: Tensor  # float32 [n, layers, 4]
     kinds: Tensor  # int64 [n, layers]
+    groups: Tensor  # int64 [n, layers]
     mask: Tensor  # uint8 [n, 1, SIZE_PX, SIZE_PX / 8]: bits of the subject's area
     of_person: Tensor  # bool [n]: whether that is a person
 
@@ -189,6 +231,7 @@ def render(crowds: Crowds, path: Path, seed: list[int]) -> None:
         columns["image"].append(shrink(crowd.image, SIZE_PX))
         columns["boxes"].append(crowd.boxes)
         columns["kinds"].append(crowd.kinds)
+        columns["groups"].append(crowd.groups)
         columns["mask"].append(torch.from_numpy(np.packbits(smaller.numpy(), axis=-1)))
         columns["of_person"].append(crowd.kinds[rows, subject] == PERSON)
     made = {name: torch.cat(parts) for name, parts in columns.items()}
@@ -209,24 +252,49 @@ def rendered(o: Options, name: str, count: int) -> Pictures:
     return Pictures(**{key: torch.cat([shard[key] for shard in shards]) for key in shards[0]})
 
 
-def batch(o: Options, pictures: Pictures, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels in 0 … 1, boxes and kinds of a step: half of them mirrored, in other light, a part wiped out now and then."""
+def batch(o: Options, pictures: Pictures, step: int) -> tuple[Tensor, ...]:
+    """
+    Pixels in 0 … 1 [n, 3, S, S], boxes [n, k, 4], kinds and groups [n, k] of a step: a third of the pictures are four in
+    one, half are mirrored, all in other light and colours, a part wiped out now and then.
+    """
     rng = o.rng(step)
-    rows = torch.from_numpy(rng.integers(len(pictures.image), size=o.batch))
-    pixels, boxes = pictures.image[rows].float() / 255, pictures.boxes[rows]
+    draw = lambda count: torch.from_numpy(rng.integers(len(pictures.image), size=count))
+    fours, ones = draw(o.batch // 3 * 4), draw(o.batch - o.batch // 3)
+    pixels, boxes, kinds, groups = (torch.cat(parts) for parts in zip(four_in_one(pictures, fours), one_each(pictures, ones)))
     mirrored = torch.from_numpy(rng.random(o.batch) < 0.5)
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
     turned = torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], -1)
     boxes = torch.where(mirrored[:, None, None], turned, boxes)
     turns = hue_rotations(torch.from_numpy(rng.normal(0, 0.15, o.batch)).float())
-    pixels = torch.einsum("nij,njhw->nihw", turns, pixels)
-    gain, offset = rng.uniform(0.88, 1.12, (o.batch, 3)), rng.uniform(-0.06, 0.06, (o.batch, 3))
-    pixels = pixels * torch.from_numpy(gain).float()[:, :, None, None] + torch.from_numpy(offset).float()[:, :, None, None]
+    gain, offset = rng.uniform(0.88, 1.12, (o.batch, 1, 3)), rng.uniform(-0.06, 0.06, (o.batch, 3))
+    turns = turns * torch.from_numpy(gain).float()
+    pixels = torch.einsum("nij,njhw->nihw", turns, pixels) + torch.from_numpy(offset).float()[:, :, None, None]
     for row in np.flatnonzero(rng.random(o.batch) < 0.25):
         side = int(rng.integers(8, 20))
         y, x = rng.integers(SIZE_PX - side, size=2)
         pixels[row, :, y : y + side, x : x + side] = torch.from_numpy(rng.random((3, 1, 1))).float()
-    return pixels.clamp(0, 1).to(o.device), boxes.to(o.device), pictures.kinds[rows].to(o.device)
+    pixels = pixels.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+    return tuple(part.to(o.device) for part in (pixels, boxes, kinds, groups))
+
+
+def one_each(pictures: Pictures, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The pictures of the rows, with as many empty layers as four in one have."""
+    more = 3 * pictures.kinds.shape[1]
+    boxes, kinds, groups = (F.pad(column[rows], (0, 0) * (column.ndim - 2) + (0, more), value=empty)
+        for column, empty in ((pictures.boxes, 0), (pictures.kinds, NOTHING), (pictures.groups, 0)))  # fmt: skip
+    return pictures.image[rows].float() / 255, boxes, kinds, groups
+
+
+def four_in_one(pictures: Pictures, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """4 n rows → n pictures of four, each at half its size; who gets too small counts as hidden."""
+    quarters = F.avg_pool2d(pictures.image[rows].float() / 255, 2).unflatten(0, (-1, 2, 2))
+    pixels = quarters.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, SIZE_PX, SIZE_PX)
+    corner = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]]).repeat(len(pixels), 2)
+    boxes = pictures.boxes[rows] / 2 + corner.view(-1, 1, 4)
+    small = (boxes[..., 2:] - boxes[..., :2]).amax(2) < SMALLEST
+    kinds = torch.where(small & (pictures.kinds[rows] != NOTHING), HIDDEN, pictures.kinds[rows])
+    own = lambda column: column.unflatten(0, (-1, 4)).flatten(1, 2)
+    return pixels, own(boxes), own(kinds), own(pictures.groups[rows])
 
 
 @torch.no_grad()
@@ -236,8 +304,8 @@ def surest(network: Detector, pictures: Pictures, device: torch.device) -> Tenso
     line = (torch.arange(SIZE_PX) + 0.5) / SIZE_PX
     for start in range(0, len(pictures.image), 64):
         rows = slice(start, start + 64)
-        logits, boxes = network(pictures.image[rows].to(device).float() / 255)
-        logits, boxes = peaks(logits)[:, PERSON].flatten(1).cpu(), boxes.flatten(2).cpu()
+        somebody, person, boxes = network(pictures.image[rows].to(device).float() / 255)
+        logits, boxes = label_logits(somebody, person)[:, PERSON].flatten(1).cpu(), boxes.flatten(2).cpu()
         low, high = (corner.clamp(0, 1) for corner in corners(boxes))
         mask = torch.from_numpy(np.unpackbits(pictures.mask[rows].numpy(), axis=-1))[:, 0].float()
         inside = lambda axis: ((line >= low[:, axis, :, None]) & (line < high[:, axis, :, None])).float()
@@ -298,35 +366,41 @@ def has_matrix_unit(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
 
 
-def forward_half(model: Detector, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def forward(model: Pupil, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
+    return model(pixels, cells)
+
+
+def forward_half(model: Pupil, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
     """The forward pass in bf16, on AMX in less than half of the time."""
     with torch.autocast("cpu", torch.bfloat16):
-        logits, boxes = model(pixels)
-    return logits.float(), boxes.float()
+        return tuple(output.float() for output in model(pixels, cells))
 
 
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
     more.add_argument("--pictures", type=int, default=20480, help="rendered to learn from")
-    o = options("person_detector", minutes=20, batch_cpu=32, batch_gpu=256, more=more)
+    o = options("person_detector", minutes=25, batch_cpu=32, batch_gpu=256, more=more)
     learned = rendered(o, "learned", more.parse_known_args()[0].pictures)
     aside = rendered(o, "aside", SET_ASIDE_PICTURES)
-    network = Detector()
-    print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = forward_half if has_matrix_unit(o.device) else o.compiled(lambda model, pixels: model(pixels))
-    network = network.to(memory_format=torch.channels_last)
+    pupil = Pupil(int(learned.groups.max()) + 1).to(memory_format=torch.channels_last)
+    print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
+    predict = forward_half if has_matrix_unit(o.device) else o.compiled(forward)
 
-    def losses(model: Detector, step: int):
-        pixels, boxes, kinds = batch(o, learned, step)
-        return detection_losses(*predict(model, pixels.contiguous(memory_format=torch.channels_last)), boxes, kinds)
+    def losses(model: Pupil, step: int):
+        pixels, boxes, kinds, groups = batch(o, learned, step)
+        column, row = cells_of(boxes).long().unbind(-1)
+        *outputs, named = predict(model, pixels, row * GRID + column)
+        group = F.cross_entropy(named[kinds >= 0], groups[kinds >= 0])
+        detection = detection_losses(*outputs, boxes, kinds)
+        return {**detection, "group": group, "loss": detection["loss"] + GROUP_WEIGHT * group}
 
-    def publish(average: Detector) -> None:
-        measured, threshold = measure(average, aside, o.device)
-        replace_folder(o.out / "detector", lambda folder: write_onnx(average, threshold, folder))
+    def publish(average: Pupil) -> None:
+        measured, threshold = measure(average.detector, aside, o.device)
+        replace_folder(o.out / "detector", lambda folder: write_onnx(average.detector, threshold, folder))
         write_json(o.out / "measured.json", measured)
         print(measured, flush=True)
 
-    train(o, network, losses, publish, learning_rate=2e-3, weight_decay=0.02, ema_decay=0.995)
+    train(o, pupil, losses, publish, learning_rate=2e-3, weight_decay=0.02, ema_decay=0.995)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ class Crowd:
     seen: Tensor  # uint8 [n, LAYERS, S, S], 0 or 255: what is seen of each
     boxes: Tensor  # float32 [n, LAYERS, 4]: left, top, right, bottom of what is seen, in shares
     kinds: Tensor  # int64 [n, LAYERS]
+    groups: Tensor  # int64 [n, LAYERS]: index into `Crowds.group_names`, whatever the kind
     subject: np.ndarray  # [n]: the layer that the picture is of
     icons: list[list[Icon]]  # [n][LAYERS]
     places: list[str]
@@ -96,6 +97,10 @@ class Crowds(World):
         persons = np.arange(len(self.icons)) < len(people.icons)
         self.of_kind = {PERSON: np.flatnonzero(shown & persons), THING: np.flatnonzero(shown & ~persons)}
         self.groups = {kind: self.grouped(rows) for kind, rows in self.of_kind.items()}
+        named = [(icon.kind, icon.group) for icon in self.icons]
+        self.group_names = sorted(set(named))
+        places = {name: i for i, name in enumerate(self.group_names)}
+        self.group_of = torch.tensor([places[name] for name in named])
         # Share of the icon's frame that is drawn.
         self.solid = (self.pictures[:, 3] > 127).float().mean((1, 2))
         # Positions are those of centres here, wherever the place would put a thing.
@@ -115,6 +120,7 @@ class Crowds(World):
         return int(rng.choice(rows))
 
     def sample_crowd(self, rng: np.random.Generator, n: int) -> Crowd:
+        """n pictures in the shares of ARRANGEMENTS."""
         names, shares = list(ARRANGEMENTS), np.array(list(ARRANGEMENTS.values()))
         chosen = rng.choice(len(names), size=n, p=shares / shares.sum())
         return self.arrange(rng, [names[i] for i in chosen], rng.integers(len(PLACE_NAMES), size=n))
@@ -156,7 +162,7 @@ class Crowds(World):
         extents = torch.tensor([[layer.extent for layer in row] for row in layers])
         kinds_seen = self.seen_kinds(areas, torch.from_numpy(kinds), torch.from_numpy(which), extents)
         return Crowd(
-            image, (areas > 0.5).to(torch.uint8) * 255, boxes_of(areas > 0.5), kinds_seen, subject,
+            image, (areas > 0.5).to(torch.uint8) * 255, boxes_of(areas > 0.5), kinds_seen, self.group_of[which], subject,
             [[self.icons[i] for i in row] for row in which], [PLACE_NAMES[p] for p in place],
         )  # fmt: skip
 
@@ -194,9 +200,9 @@ class Crowds(World):
 
 def layers_of(rng: np.random.Generator, arrangement: str) -> tuple[list[Layer], int]:
     """A picture's layers, from the back to the front, and which of them is its subject."""
+    near = lambda spread: rng.uniform(-spread, spread)
     kind = PERSON if arrangement.startswith("person") else THING
     other = THING if kind == PERSON else PERSON
-    near = lambda spread: rng.uniform(-spread, spread)
     if arrangement.endswith("small"):
         extent = rng.uniform(0.17, 0.42)
         return [Layer(kind, extent, near(1 - extent), near(1 - extent))], 0
