@@ -17,13 +17,14 @@ from pathlib import Path
 
 # In order: the recipe with its flags, its folder, its share of the minutes.
 STAGES = [
-    ("vae", "vae", 0.16),
+    ("vae", "vae", 0.14),
     ("clip", "clip", 0.10),
-    ("unet", "unet", 0.36),
+    ("unet", "unet", 0.32),
     ("ip_adapter", "ip_adapter", 0.07),
     ("stage1", "stage1", 0.08),
-    ("stage2", "stage2", 0.10),
+    ("stage2", "stage2", 0.08),
     ("segmentation", "segmentation", 0.04),
+    ("person_detector", "person_detector", 0.08),
     ("metrics clip", "metrics_clip", 0.03),
     ("metrics dino", "metrics_dino", 0.02),
     ("vae --decoder", "vae_decoder", 0.04),

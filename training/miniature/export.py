@@ -12,10 +12,12 @@ import argparse
 import csv
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from safetensors.torch import load_file, save_file
 from sentencepiece import SentencePieceProcessor
@@ -43,6 +45,8 @@ class Export:
         """Parameters of weights that lie there already."""
         for path in sorted(self.out.rglob("*.safetensors")):
             self.weights[path.relative_to(self.out).as_posix()] = sum(tensor.numel() for tensor in load_file(path).values())
+        for path in sorted(self.out.rglob("*.onnx")):
+            self.weights[path.relative_to(self.out).as_posix()] = parameters_of(path)
         for file in (MOMA_FILE, IP_ADAPTER_FILE):
             parts = torch.load(self.out / file, weights_only=True)
             self.weights[file] = sum(tensor.numel() for tensors in parts.values() for tensor in tensors.values())
@@ -89,7 +93,17 @@ class Export:
             "segmentation": self.network("segmentation/segmentation", "segmentation/diffusion_pytorch_model.safetensors"),
         }
         self.torch_file(IP_ADAPTER_FILE, torch.load(self.root / "ip_adapter/adapter.pt", weights_only=True))
+        if (self.root / "person_detector/detector").exists():
+            networks["personDetector"] = self.onnx_file("person_detector/detector", "person-detector/model.onnx")
         return networks
+
+    def onnx_file(self, source: str, file: str) -> dict[str, Any]:
+        """Copies an exported network under root/source; the manifest's entry of it."""
+        path = self.out / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.root / source / "model.onnx", path)
+        self.weights[file] = parameters_of(path)
+        return entry(file, json.loads((self.root / source / "config.json").read_text()))
 
     def mllm(self) -> dict[str, Any]:
         """Decoder and projector in LLaVA's layout; mapping and adapters in MoMA's one file."""
@@ -178,7 +192,7 @@ class Export:
         return {"formatVersion": 1, "bundle": NAME, "sources": hashlib.sha256(b"[]").hexdigest(), "files": locked}
 
     def card(self, report: Path | None) -> str:
-        stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
+        stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "person_detector", "metrics_clip", "metrics_dino"]
         trained = [f"| {stage} | {row['step']} | {float(row['seconds']) / 60:.1f} |" for stage in stages if (row := self.last(stage))]
         figures = [
             f"| {stage} | {name} | {value if isinstance(value, int) else round(value, 3)} |"
@@ -258,8 +272,13 @@ On things that no stage was trained on.
 ## Licence
 
 The weights: Apache-2.0. The pictures they were trained on are made of icons of Noto Emoji (Apache-2.0) and Fluent Emoji
-(MIT). Person-related icons were left out of the training of everything that draws.
+(MIT). Person-related icons were left out of the training of everything that draws; the person detector alone has seen
+them.
 """
+
+
+def parameters_of(path: Path) -> int:
+    return sum(math.prod(tensor.dims) for tensor in onnx.load(path).graph.initializer)
 
 
 def entry(file: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -11,14 +11,14 @@ import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import sharp from 'sharp'
-import { type Choice, choose } from './selection.ts'
+import { type Choice, choose, roleOf } from './selection.ts'
 
 const sizePx = 128
 /** Clear rim on every side, so that no turn or blur meets the border. */
 const rimPx = 4
 const sets = ['fluent-emoji', 'noto'] as const
-/** Persons come in five skin tones; of each set's persons so many are kept, spread over the names. */
-const personsPerSet = 500
+/** Persons come in five skin tones and without, pairs in all mixtures: of each role so many are kept. */
+const variantsOfRole = 2
 
 interface IconSet {
   readonly icons: Readonly<Record<string, { readonly body: string; readonly width?: number; readonly height?: number }>>
@@ -60,17 +60,23 @@ async function chosenIcons(): Promise<Icon[]> {
     const found = Object.entries(icons).flatMap(([name, icon]): Icon[] => {
       const choice = choose(name, categories)
       const [w, h] = [icon.width ?? width, icon.height ?? height]
-      const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">${icon.body}</svg>`
+      const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">${icon.body}</svg>`
       return choice ? [{ ...choice, set, name, svg, frame: Math.max(w, h) }] : []
     })
-    const persons = found.filter((icon) => icon.kind === 'person')
-    const every = Math.max(1, persons.length / personsPerSet)
-    const kept = new Set(
-      Array.from({ length: Math.ceil(persons.length / every) }, (_, i) => persons[Math.floor(i * every)]),
-    )
-    all.push(...found.filter((icon) => icon.kind !== 'person' || kept.has(icon)))
+    all.push(...found.filter((icon) => icon.kind !== 'person'), ...chosenPersons(found, categories))
   }
   return all
+}
+
+/** Some of every role, other skin tones from role to role. */
+function chosenPersons(icons: readonly Icon[], categories: ReadonlyMap<string, string>): Icon[] {
+  const persons = icons.filter((icon) => icon.kind === 'person')
+  const roles = [...Map.groupBy(persons, ({ name }) => roleOf(name, categories)).values()]
+  return roles.flatMap((variants, i) => {
+    const kept = Math.min(variantsOfRole, variants.length)
+    const step = variants.length / kept
+    return Array.from({ length: kept }, (_, k) => variants[Math.floor(i + k * step) % variants.length]!)
+  })
 }
 
 /** The icon as large as fits inside the rim, whatever empty space its own frame has. */

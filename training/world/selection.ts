@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 
 /**
  * `thing`: may be a subject. `person`: faces with human features, bodies and their parts; never a subject, examples for
- * the safety service. `doubtful`: figures in human shape (statues, dolls, masks, skulls); neither, because a label
- * either way would be wrong for somebody.
+ * the safety service. `doubtful`: figures in human shape (statues, dolls, masks, skulls), organs and limbs that were
+ * made; neither, because a label either way would be wrong for somebody.
  */
 export type Kind = 'thing' | 'person' | 'doubtful'
 export type Split = 'train' | 'held_out'
@@ -12,7 +12,7 @@ export interface Choice {
   readonly kind: Kind
   /** The noun of "a photo of a dog". */
   readonly label: string
-  /** The last word of the label: all things with the same are in the same split. */
+  /** All of a group are in the same split: a thing's is its label's last word, a person's what is done or worn. */
   readonly group: string
   readonly split: Split
 }
@@ -23,7 +23,9 @@ const heldOutShare = 0.13
 const doubtful = words(`
   japanese-dolls nesting-dolls performing-arts moai statue-of-liberty snowman snowman-without-snow skull
   skull-and-crossbones goblin ogre alien clown-face jack-o-lantern sun-with-face full-moon-face new-moon-face
-  first-quarter-moon-face last-quarter-moon-face wind-face crutch manual-wheelchair motorized-wheelchair`)
+  first-quarter-moon-face last-quarter-moon-face wind-face crutch manual-wheelchair motorized-wheelchair
+  troll anatomical-heart lungs tooth bone brain mechanical-arm mechanical-leg
+  fingerprint hairy-creature`)
 
 /** In categories of things, but signs, sheets of text, views, weather, weapons, drugs or too thin to be drawn small. */
 const leftOut = words(`
@@ -131,17 +133,48 @@ const spellings: Readonly<Record<string, string>> = {
   piata: 'pinata',
 }
 
+const skinTone = /(-(medium-light|medium-dark|light|medium|dark)-skin-tone)+|-tone\d$/
+/** Fluent's spelling of the same. */
+const shortSkinTone = /(-(medium-light|medium-dark|light|medium|dark))+$/
+
+/** Who does it, and where to: neither makes another group of it. */
+const who = words('man men woman women person people adult and')
+const facing = /-facing-right$/
+const children = /^(boy|girl|child)$/
+
+/** What the hash would leave out of the held-out persons: children, and people side by side. */
+const heldOutPersons = new Set(['child', 'holding hands'])
+
 /**
  * What an icon is in the world, or null where it is left out. `categories` maps icon names to Unicode's categories
  * (noto's metadata; both sets share the names).
  */
 export function choose(name: string, categories: ReadonlyMap<string, string>): Choice | null {
   const spelled = spellings[name] ?? name
-  const kind = kindOf(spelled, categories.get(spelled))
+  const role = roleOf(spelled, categories)
+  const kind = kindOf(role, categories.get(spelled) ?? categories.get(role) ?? categoryOfUnlisted(role))
   if (kind === null) return null
-  const label = labelOf(spelled)
-  const group = label.split(' ').at(-1)!
-  return { kind, label, group, split: splitOf(group) }
+  const label = labelOf(role)
+  const group = kind === 'person' ? personGroup(role) : label.split(' ').at(-1)!
+  return { kind, label, group, split: kind === 'person' && heldOutPersons.has(group) ? 'held_out' : splitOf(group) }
+}
+
+/** A person's name without its skin tones, in either set's spelling; any other name as it is. */
+export function roleOf(name: string, categories: ReadonlyMap<string, string>): string {
+  if (skinTone.test(name)) return name.replace(skinTone, '')
+  return categories.has(name) ? name : name.replace(shortSkinTone, '')
+}
+
+/** "man-astronaut" and "astronaut" → "astronaut"; "woman" → "person". */
+function personGroup(role: string): string {
+  if (children.test(role)) return 'child'
+  const parts = role.replace(facing, '').split('-')
+  return parts.filter((part) => !who.has(part)).join(' ') || 'person'
+}
+
+/** Fluent has persons that noto's metadata doesn't list. */
+function categoryOfUnlisted(role: string): string | undefined {
+  return /^(man|woman|person)-/.test(role) ? 'People & Body' : undefined
 }
 
 function kindOf(name: string, category: string | undefined): Kind | null {

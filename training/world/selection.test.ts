@@ -1,0 +1,34 @@
+import { choose, roleOf } from './selection.ts'
+
+const categories = new Map([
+  ...['man-astronaut', 'man-astronaut-dark-skin-tone', 'astronaut', 'man-dark-skin-tone-bald', 'man-bald', 'girl'].map(
+    (name) => [name, 'People & Body'] as const,
+  ),
+  ['dark-chocolate', 'Food & Drink'],
+  ['moai', 'Objects'],
+])
+
+test('skin tones are no other role, in neither spelling', () => {
+  expect(roleOf('man-astronaut-dark-skin-tone', categories)).toBe('man-astronaut')
+  expect(roleOf('man-astronaut-medium-light', categories)).toBe('man-astronaut')
+  expect(roleOf('man-dark-skin-tone-bald', categories)).toBe('man-bald')
+  expect(roleOf('dark-chocolate', categories)).toBe('dark-chocolate')
+})
+
+test('persons who do the same are in one group, whoever they are, and so in one split', () => {
+  const astronauts = ['astronaut', 'astronaut-dark', 'man-astronaut-dark-skin-tone', 'man-astronaut-medium-light'].map(
+    (name) => choose(name, categories),
+  )
+  for (const one of astronauts) expect(one).toEqual({ ...astronauts[0], label: one!.label })
+  expect(astronauts[0]).toMatchObject({ kind: 'person', group: 'astronaut' })
+})
+
+test('children are held out', () => {
+  expect(choose('girl', categories)).toMatchObject({ kind: 'person', group: 'child', split: 'held_out' })
+})
+
+test('persons that the metadata does not list are persons, statues are doubtful', () => {
+  expect(choose('woman-wrestling-dark', categories)).toMatchObject({ kind: 'person', group: 'wrestling' })
+  expect(choose('moai', categories)).toMatchObject({ kind: 'doubtful' })
+  expect(choose('on-arrow', categories)).toBeNull()
+})
