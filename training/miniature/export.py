@@ -192,7 +192,9 @@ class Export:
         return {"formatVersion": 1, "bundle": NAME, "sources": hashlib.sha256(b"[]").hexdigest(), "files": locked}
 
     def card(self, report: Path | None) -> str:
-        stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "person_detector", "metrics_clip", "metrics_dino"]
+        stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
+        if (self.root / "person_detector/detector").exists():
+            stages.append("person_detector")
         trained = [f"| {stage} | {row['step']} | {float(row['seconds']) / 60:.1f} |" for stage in stages if (row := self.last(stage))]
         figures = [
             f"| {stage} | {name} | {value if isinstance(value, int) else round(value, 3)} |"
