@@ -193,7 +193,7 @@ class Export:
 
     def card(self, report: Path | None) -> str:
         stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
-        if (self.root / "person_detector/detector").exists():
+        if "person-detector/model.onnx" in self.weights:
             stages.append("person_detector")
         trained = [f"| {stage} | {row['step']} | {float(row['seconds']) / 60:.1f} |" for stage in stages if (row := self.last(stage))]
         figures = [
