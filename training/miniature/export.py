@@ -25,6 +25,7 @@ from torch import Tensor
 
 from training.miniature.common import write_json
 from training.miniature.llava import PATCH_CHANNELS, WIDTH, Mllm, miniature_config
+from training.miniature.person_detector import MISSED, WRONGLY_REFUSED
 from training.miniature.towers import EMBEDDING
 from training.miniature.unet import CONFIG as UNET
 from training.world.captions import PLACES, TEXTURES
@@ -93,9 +94,21 @@ class Export:
             "segmentation": self.network("segmentation/segmentation", "segmentation/diffusion_pytorch_model.safetensors"),
         }
         self.torch_file(IP_ADAPTER_FILE, torch.load(self.root / "ip_adapter/adapter.pt", weights_only=True))
-        if (self.root / "person_detector/detector").exists():
+        if self.has_good_detector():
             networks["personDetector"] = self.onnx_file("person_detector/detector", "person-detector/model.onnx")
         return networks
+
+    def has_good_detector(self) -> bool:
+        """Whether there is a person detector that errs as seldom as is asked for: one that refuses things is worse than none."""
+        if not (self.root / "person_detector/detector").exists():
+            return False
+        measured = self.measured("person_detector")
+        missed, refused = 1 - measured["persons_refused"], measured["things_refused"]
+        good = missed <= MISSED and refused <= WRONGLY_REFUSED
+        if not good:
+            print(f"person_detector is left out: it misses {missed:.1%} of persons and refuses {refused:.1%} of things; "
+                  f"allowed: at most {MISSED:.0%} and {WRONGLY_REFUSED:.0%}")  # fmt: skip
+        return good
 
     def onnx_file(self, source: str, file: str) -> dict[str, Any]:
         """Copies an exported network under root/source; the manifest's entry of it."""
