@@ -146,7 +146,10 @@ def main() -> None:
         replace_folder(o.out / "unet", average.unet.save_pretrained)
         replace_file(o.out / "borrowing.pt", lambda path: torch.save(average.maps.state_dict(), path))
 
-    train(o, Learner(unet), losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
+    learner = Learner(unet)
+    if (o.out / "borrowing.pt").exists():
+        learner.maps.load_state_dict(torch.load(o.out / "borrowing.pt", weights_only=True))
+    train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,16 @@ def unpack_folder(bundle: Path, root: Path, file: str, config: dict[str, Any], o
     write_json(folder / "config.json", {**config, "_class_name" if diffusers else "model_type": kind})
 
 
+def borrowing_of(adapters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The subject maps as the UNet's recipe borrows through them: their scale within the values."""
+    maps = {}
+    for index in range(sum(name.endswith("scale_learnable") for name in adapters)):
+        layer = f"{2 * index}."
+        maps[f"{index}.0.weight"] = adapters[layer + "to_k_ip.weight"]
+        maps[f"{index}.1.weight"] = adapters[layer + "to_v_ip.weight"] * adapters[layer + "scale_learnable"]
+    return maps
+
+
 def unpack_torch_files(bundle: Path, root: Path) -> None:
     for folder in ("ip_adapter", "stage1", "stage2"):
         (root / folder).mkdir(parents=True)
@@ -55,6 +65,7 @@ def unpack_torch_files(bundle: Path, root: Path) -> None:
     learned = load(MOMA_FILE)
     mllm = learned.pop("llm_mapping")
     torch.save(learned, root / "stage2/adapters.pt")
+    torch.save(borrowing_of(learned["self_cross_attentions"]), root / "unet/borrowing.pt")
     for name, tensor in floats(load_file(bundle / "llava/model.safetensors")).items():
         inner = name.removeprefix("model.")
         projector = inner.removeprefix("mm_projector.")
