@@ -2,16 +2,20 @@
 
     python training/goldens/check.py
 
-Same versions and the same kind of CPU give the same bytes; another kind of CPU may round another way, so tensors are
-allowed to differ by 1e-5 of their largest value. Exits with 1 and a line for every file that differs.
+Same versions and the same kind of CPU give the same bytes; another kind of CPU may round another way, so tensors and
+lists of numbers are allowed to differ by 1e-5 of their largest value. Exits with 1 and a line for every file that differs.
 """
 
+import base64
+import json
+import math
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from recording import DATA, LAYOUTS
 from safetensors.torch import load_file
@@ -33,10 +37,47 @@ def tensors(file):
     return flat(torch.load(file, weights_only=True))
 
 
+def json_difference(old, new, path="", largest=0.0):
+    """As for tensors: a number may differ by TOLERANCE of the largest in its list, and so may those of lists in lists."""
+    if type(old) is not type(new):
+        return f"{path} is {new!r}, recorded {old!r}"
+    if isinstance(old, dict):
+        if old.keys() != new.keys():
+            return f"{path}: other keys"
+        pairs = [(f"{path}.{key}", value, new[key]) for key, value in old.items()]
+    elif isinstance(old, list):
+        if len(old) != len(new):
+            return f"{path}: {len(new)} items, recorded {len(old)}"
+        largest = max([largest, *(abs(value) for value in old if isinstance(value, float))])
+        pairs = [(f"{path}[{index}]", *both) for index, both in enumerate(zip(old, new))]
+    elif old == new:
+        return None
+    elif isinstance(old, str):
+        distance = base64_distance(old, new)
+        return None if distance <= TOLERANCE else f"{path} differs by {distance:.2e} of its largest value"
+    else:
+        near = isinstance(old, float) and abs(old - new) <= TOLERANCE * max(largest, abs(old))
+        return None if near else f"{path} is {new!r}, recorded {old!r}"
+    return next((found for pair in pairs if (found := json_difference(pair[1], pair[2], pair[0], largest))), None)
+
+
+def base64_distance(old, new):
+    """Of two texts that are float32 in base64, as a share of the largest; infinity where they are not."""
+    try:
+        a, b = (np.frombuffer(base64.b64decode(text, validate=True), np.float32).astype(np.float64) for text in (old, new))
+    except ValueError:
+        return math.inf
+    if len(a) != len(b) or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return math.inf
+    return float(np.abs(a - b).max() / np.abs(a).max())
+
+
 def difference(recorded, made):
     """What is different between two files, in words, or None."""
     if recorded.read_bytes() == made.read_bytes():
         return None
+    if recorded.suffix == ".json":
+        return json_difference(json.loads(recorded.read_text()), json.loads(made.read_text()))
     if recorded.suffix not in (".safetensors", ".bin", ".th"):
         return "other bytes"
     old, new = tensors(recorded), tensors(made)
