@@ -40,6 +40,11 @@ class Given:
         """[n, 1, h, w] → [n, tokens, 1] by nearest neighbour."""
         return F.interpolate(picture, self.size_of(tokens), mode="nearest").flatten(2).transpose(1, 2)
 
+    def shown(self, tokens: int) -> Tensor:
+        """[n, 1, 1, tokens]: which of the reference's tokens are the subject's; too small to leave one, all of them."""
+        seen = self.shrunk(self.reference_mask, tokens)[:, :, 0] > 0
+        return (seen | ~seen.any(1, keepdim=True))[:, None, None, :]
+
     def size_of(self, tokens: int) -> tuple[int, int]:
         height, width = self.size
         shrink = round((height * width / tokens) ** 0.5)
@@ -71,9 +76,7 @@ class SubjectAttention(nn.Module):
 
     def subject(self, query: Tensor, heads: int, given: Given) -> Tensor:
         tokens = query.shape[1]
-        shown = given.shrunk(given.reference_mask, tokens)[:, :, 0] > 0
-        shown |= ~shown.any(1, keepdim=True)  # too small to leave a token: all of them
-        seen = attend(query, self.to_k_ip(self.key), self.to_v_ip(self.value), heads, shown[:, None, None, :])
+        seen = attend(query, self.to_k_ip(self.key), self.to_v_ip(self.value), heads, given.shown(tokens))
         gate = 1 if given.gate is None else given.shrunk(given.gate, tokens)
         return given.strength[:, None, None] * self.scale_learnable * gate * seen
 
@@ -107,8 +110,8 @@ class ContextAttention(nn.Module):
 
 class BorrowingAttention:
     """
-    A self-attention whose first samples also attend to their reference's keys and values, through maps of its own that
-    are thrown away after pretraining. A plain class, so that the compiler sees through it; the maps live in a module.
+    A self-attention whose first samples also attend to their reference's keys and values, through maps that are no part of
+    the network. A plain class, so that the compiler sees through it; the maps live in a module.
     """
 
     def __init__(self, channels: int):
@@ -132,9 +135,7 @@ class BorrowingAttention:
 
     def borrowed(self, query: Tensor, heads: int, given: Given) -> Tensor:
         tokens = query.shape[1]
-        shown = given.shrunk(given.reference_mask, tokens)[:, :, 0] > 0
-        shown = shown | ~shown.any(1, keepdim=True)
-        seen = attend(query, self.to_k(self.key), self.to_v(self.value), heads, shown[:, None, None, :])
+        seen = attend(query, self.to_k(self.key), self.to_v(self.value), heads, given.shown(tokens))
         return given.strength[:, None, None] * given.shrunk(given.gate, tokens) * seen
 
 
