@@ -134,10 +134,12 @@ async function generate(options: GenerateOptions): Promise<void> {
     provider: options.provider,
     threads: options.threads,
     memoryBytes: options.memory,
+    sharedThreads: 2,
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
   const draw = async (signal: AbortSignal) => {
     const services = await openBundleServices(bundle, pool)
+    pool.prepare(services.networksFor(request.method ?? 'moma', files.mask === null))
     const segmentation = segmentationOf(bundle, services.vision, signal)
     const subject = await readSubject(files, sizePx, segmentation)
     const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))

@@ -5,7 +5,7 @@ import type { NetworkPool } from '../lib/runtime/pool.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
 import { openClipTokenizer } from '../lib/tokenizers/clip.ts'
 import { readClipTextConfig } from './clip-text.ts'
-import { createDenoiser, type Features } from './denoiser.ts'
+import { createDenoiser, type DenoiserNetworks, type Features } from './denoiser.ts'
 import { createDrawing, type Drawing } from './drawing.ts'
 import {
   conditionRecipe,
@@ -23,6 +23,7 @@ export interface OpenedDrawing {
   readonly latentChannels: number
   /** Channels of the context embeddings that its networks take. */
   readonly embeddingChannels: number
+  readonly recipes: DenoiserNetworks
   /** All that it may use. */
   readonly networks: readonly Recipe[]
 }
@@ -88,6 +89,7 @@ export async function openDrawing(
     }),
     latentChannels: unetConfig.latentChannels,
     embeddingChannels: channels,
+    recipes,
     networks: [...Object.values(others), ...Object.values(conditions).filter((recipe) => recipe !== null)],
   }
 }

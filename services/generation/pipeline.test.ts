@@ -63,6 +63,7 @@ function countingPool(inner: NetworkPool): NetworkPool {
     get loadedBytes() {
       return inner.loadedBytes
     },
+    prepare: (recipes) => inner.prepare(recipes),
     onLost: (listener) => inner.onLost(listener),
     dispose: () => inner.dispose(),
   }

@@ -9,6 +9,7 @@ import { createVision, type Vision } from './vision.ts'
 
 export interface OpenedVision {
   readonly vision: Vision
+  readonly recipes: Readonly<Record<'patchFeatures' | 'imageEmbedding' | 'segmentation', Recipe | null>>
   /** All that it may use. */
   readonly networks: readonly Recipe[]
 }
@@ -36,8 +37,14 @@ export async function openVision(bundle: Bundle, pool: NetworkPool): Promise<Ope
         imageSizePx: segmentationConfig.imageSize,
       }
     : null
+  const recipes = {
+    patchFeatures: patchFeatures.recipe,
+    imageEmbedding: imageEmbedding?.recipe ?? null,
+    segmentation: segmenter?.recipe ?? null,
+  }
   return {
     vision: createVision(pool, { patchFeatures, imageEmbedding, segmentation: segmenter }),
-    networks: [patchFeatures, imageEmbedding, segmenter].flatMap((tower) => tower?.recipe ?? []),
+    recipes,
+    networks: Object.values(recipes).filter((recipe) => recipe !== null),
   }
 }

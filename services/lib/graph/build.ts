@@ -139,7 +139,24 @@ function graphMessage(
     initializer: initializers,
     input: inputs.map((value) => valueInfo(names.of(value), value)),
     output: Object.entries(outputs).map(([outputName, value]) => valueInfo(outputName, value)),
+    valueInfo: handedOn(nodes, Object.values(outputs)).map((value) => valueInfo(names.of(value), value)),
   }
+}
+
+/**
+ * What nodes hand on to others, each once, the graph's outputs left out. Their shapes are told to the runtime: it can't
+ * follow sizes through a Reshape, and finds memory to use again, by a search that is quadratic otherwise, only where it
+ * knows two sizes to be the same.
+ */
+function handedOn(nodes: readonly Node[], outputs: readonly Value[]): Value[] {
+  const seen = new Map(nodes.map((node): [Node, Set<number>] => [node, new Set()]))
+  const isNew = ({ producer }: Value) => {
+    if (producer.kind !== 'node' || seen.get(producer.node)!.has(producer.output)) return false
+    seen.get(producer.node)!.add(producer.output)
+    return true
+  }
+  outputs.forEach(isNew)
+  return nodes.flatMap(({ inputs }) => inputs.filter((value): value is Value => value !== null && isNew(value)))
 }
 
 /** Unique names; node outputs are found by node and index, because an op's unused outputs have no Value at hand. */

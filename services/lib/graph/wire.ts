@@ -14,6 +14,7 @@ export interface GraphMessage {
   readonly initializer: readonly TensorMessage[]
   readonly input: readonly ValueInfoMessage[]
   readonly output: readonly ValueInfoMessage[]
+  readonly valueInfo: readonly ValueInfoMessage[]
 }
 
 export interface NodeMessage {

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js'
 import { NotInBundle } from '../bundles/errors.ts'
 import { ImageError } from '../images/image.ts'
-import { NetworkError } from '../runtime/network.ts'
+import { NetworkError } from '../runtime/errors.ts'
 import { TextError } from '../tokenizers/text.ts'
 
 /** Name of a gRPC status code (grpc/grpc, doc/statuscodes.md). */

@@ -52,6 +52,7 @@ export function createMeasuredPool(options: PoolOptions): MeasuredPool {
   })
   return {
     with: (recipe, use) => pool.with(recipe, (network) => use(measured(network))),
+    prepare: (recipes) => pool.prepare(recipes),
     onLost: (listener) => pool.onLost(listener),
     dispose: () => pool.dispose(),
     get loaded() {

@@ -1,19 +1,21 @@
 import type { ExecutionOptions, Recipe } from './recipe.ts'
 import type { HostTensor } from './tensor.ts'
 
-/** What a network's thread is started with. */
+/** What a thread is started with. */
 export interface WorkerData {
-  readonly recipe: Recipe
   readonly execution: ExecutionOptions
 }
 
-/** What the main thread asks of it; one answer each, in order. */
-export type Order = { readonly id: number } & (
-  | { readonly kind: 'emit' }
+/** What the main thread asks of a network there. */
+export type Question =
+  | { readonly kind: 'emit'; readonly recipe: Recipe }
   | { readonly kind: 'load' }
   | { readonly kind: 'run'; readonly feeds: Readonly<Record<string, HostTensor>> }
-  | { readonly kind: 'close' }
-)
+  /** `last`: the thread ends with it. */
+  | { readonly kind: 'close'; readonly last: boolean }
+
+/** One answer each. `seat` is the network's number in the thread. */
+export type Order = Question & { readonly id: number; readonly seat: number }
 
 export type Answer = { readonly id: number } & (
   | { readonly kind: 'emitted'; readonly weightBytes: number; readonly elapsedMs: number }

@@ -5,6 +5,7 @@ import { openNetwork } from './network.ts'
 import { createNetworkPool } from './pool.ts'
 import type { Recipe } from './recipe.ts'
 import { floatTensor, intTensor } from './tensor.ts'
+import { startThread } from './thread.ts'
 
 const execution = { provider: 'cpu', threads: 1 } as const
 const folder = mkdtempSync(join(tmpdir(), 'moma-runtime-'))
@@ -88,16 +89,42 @@ test('a network that is disposed while it computes fails its run at once and end
   expect(order).toEqual(['slow: was disposed', 'disposed'])
 })
 
+test("networks that share a thread leave it one by one, in the middle of each other's runs too", async () => {
+  const thread = startThread(execution, 'shared')
+  const slow = await openNetwork({ name: 'slow', module, builder: 'slow', args: [512, 60] }, execution, thread)
+  const [doubled, tripled] = [
+    await openNetwork(recipe(2), execution, thread),
+    await openNetwork(recipe(3), execution, thread),
+  ]
+  for (const network of [slow, doubled, tripled]) await network.load()
+  const failed = expect(slow.run({ x: floatTensor([512, 512]) })).rejects.toThrow('slow: was disposed')
+  const run = tripled.run({ x: ones([1, size]) })
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  await Promise.all([failed, slow.dispose(), doubled.dispose()])
+  expect((await run).y!.data[0]).toBe(3)
+  await expect(doubled.run({ x: ones([1, size]) })).rejects.toThrow('scaled by 2: was disposed')
+  await expect(openNetwork({ name: 'broken', module, builder: 'broken', args: [] }, execution, thread)).rejects.toThrow(
+    'broken: the config has no layers',
+  )
+  expect([thread.networks, thread.closed]).toEqual([1, false])
+  await tripled.dispose()
+  expect(thread.closed).toBe(true)
+})
+
 describe('the pool', () => {
-  const poolOf = (memoryBytes: number) => {
+  const poolOf = (memoryBytes: number, sharedThreads?: number) => {
     const loads: string[] = []
-    return { loads, pool: createNetworkPool({ ...execution, memoryBytes, onLoad: ({ name }) => loads.push(name) }) }
+    const onLoad = ({ name }: { readonly name: string }) => loads.push(name)
+    return {
+      loads,
+      pool: createNetworkPool({ ...execution, memoryBytes, onLoad, ...(sharedThreads && { sharedThreads }) }),
+    }
   }
   const runIn = (pool: ReturnType<typeof createNetworkPool>, factor: number) =>
     pool.with(recipe(factor), async (network) => (await network.run({ x: ones([1, size]) })).y!.data[0])
 
-  test('keeps what fits and lets the least recently used go', async () => {
-    const { pool, loads } = poolOf(2 * size * 4)
+  test.each([undefined, 1, 2])('keeps what fits and lets the least recently used go (threads: %s)', async (threads) => {
+    const { pool, loads } = poolOf(2 * size * 4, threads)
     try {
       for (const factor of [1, 2, 1, 3, 1, 2]) expect(await runIn(pool, factor)).toBe(factor)
       // 3 takes the place of 2, which was used longer ago than 1; then 2 that of 3.
@@ -119,15 +146,35 @@ describe('the pool', () => {
     }
   })
 
+  test('prepares what fits, and leaves what fails or finds no room to its use', async () => {
+    const { pool, loads } = poolOf(2 * size * 4)
+    try {
+      const broken: Recipe = { name: 'broken', module, builder: 'broken', args: [] }
+      pool.prepare([recipe(1), broken, recipe(2)])
+      expect(await runIn(pool, 2)).toBe(2)
+      expect(await runIn(pool, 1)).toBe(1)
+      expect(loads.toSorted()).toEqual(['scaled by 1', 'scaled by 2'])
+      pool.prepare([recipe(3)])
+      while (pool.loaded.includes('scaled by 3')) await new Promise((resolve) => setTimeout(resolve, 5))
+      expect(pool.loaded).toEqual(['scaled by 2', 'scaled by 1'])
+      expect(await runIn(pool, 3)).toBe(3)
+      expect(pool.loaded).toEqual(['scaled by 1', 'scaled by 3'])
+      await expect(pool.with(broken, async () => 0)).rejects.toThrow('the config has no layers')
+    } finally {
+      await pool.dispose()
+    }
+  })
+
   test('tells users of networks that it disposes of, those still being loaded too', async () => {
     const { pool } = poolOf(1e6)
     const slow: Recipe = { name: 'slow', module, builder: 'slow', args: [512, 60] }
     const loading = pool.with(slow, (network) => network.run({ x: floatTensor([512, 512]) }))
     const waiting = runIn(pool, 1)
-    const disposed = pool.dispose()
-    await expect(loading).rejects.toThrow(/^slow: (was disposed|the networks were disposed)$/)
-    await expect(waiting).rejects.toThrow('scaled by 1: the networks were disposed')
-    await disposed
+    await Promise.all([
+      pool.dispose(),
+      expect(loading).rejects.toThrow(/^slow: (was disposed|the networks were disposed)$/),
+      expect(waiting).rejects.toThrow(/^scaled by 1: (was disposed|the networks were disposed)$/),
+    ])
     expect(pool.loaded).toEqual([])
   })
 

@@ -1,4 +1,4 @@
-// A network's own thread: `run` of onnxruntime-node blocks the thread that calls it for as long as the network takes.
+// The networks' thread: `run` of onnxruntime-node blocks the thread that calls it for as long as the network takes.
 import { parentPort, workerData } from 'node:worker_threads'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { Graph } from '../graph/build.ts'
@@ -9,10 +9,14 @@ import type { Answer, Order, WorkerData } from './protocol.ts'
 import { sessionOptions, weightsRoot } from './session.ts'
 import type { HostTensor } from './tensor.ts'
 
-const { recipe, execution } = workerData as WorkerData
+interface Seated {
+  readonly made: Graph | ModelFile
+  session?: InferenceSession
+}
+
+const { execution } = workerData as WorkerData
 const port = parentPort!
-let made: Graph | ModelFile | undefined
-let session: InferenceSession | undefined
+const seats = new Map<number, Seated>()
 
 port.on('message', async (order: Order) => {
   const started = performance.now()
@@ -26,21 +30,26 @@ port.on('message', async (order: Order) => {
       message: error instanceof Error ? error.message : String(error),
     } satisfies Answer)
   }
-  if (order.kind === 'close') port.close()
+  if (order.kind === 'close' && order.last) port.close()
 })
 
 async function carryOut(order: Order) {
   switch (order.kind) {
-    case 'emit':
-      made = (await graphBuilder(recipe))()
+    case 'emit': {
+      const made = (await graphBuilder(order.recipe))()
+      seats.set(order.seat, { made })
       return { kind: 'emitted', weightBytes: isModelFile(made) ? made.weightBytes : weightBytes(made) } as const
-    case 'load':
-      session = await load(made!)
+    }
+    case 'load': {
+      const seated = seats.get(order.seat)!
+      seated.session = await load(seated.made)
       return { kind: 'done' } as const
+    }
     case 'run':
-      return { kind: 'results', results: await run(session!, order.feeds) } as const
+      return { kind: 'results', results: await run(seats.get(order.seat)!.session!, order.feeds) } as const
     case 'close':
-      await session?.release()
+      await seats.get(order.seat)?.session?.release()
+      seats.delete(order.seat)
       return { kind: 'done' } as const
   }
 }

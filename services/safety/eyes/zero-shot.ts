@@ -1,4 +1,4 @@
-import { NetworkError } from '../../lib/runtime/network.ts'
+import { NetworkError } from '../../lib/runtime/errors.ts'
 import type { NetworkPool } from '../../lib/runtime/pool.ts'
 import type { Recipe } from '../../lib/runtime/recipe.ts'
 import { floatTensor, type HostTensor, intTensor } from '../../lib/runtime/tensor.ts'

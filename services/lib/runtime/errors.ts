@@ -1,0 +1,16 @@
+/** A network that can't be made, or failed. */
+export class NetworkError extends Error {
+  override readonly name = 'NetworkError'
+  readonly network: string
+  /** Whether its thread has ended: another one may do what this one did not. */
+  readonly lost: boolean
+  /** Whether its graph could not be built, which is the weights' or the config's fault. */
+  readonly unbuilt: boolean
+
+  constructor(network: string, reason: string, { lost = false, unbuilt = false } = {}) {
+    super(`${network}: ${reason}`)
+    this.network = network
+    this.lost = lost
+    this.unbuilt = unbuilt
+  }
+}

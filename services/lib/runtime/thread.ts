@@ -1,0 +1,160 @@
+import { Worker } from 'node:worker_threads'
+import { NetworkError } from './errors.ts'
+import type { Answer, Order, Question, WorkerData } from './protocol.ts'
+import type { ExecutionOptions, Recipe } from './recipe.ts'
+
+/** A thread for one network, or for several, which then wait for each other. */
+export interface NetworkThread {
+  /** Orders that it has not answered yet. */
+  readonly pending: number
+  readonly networks: number
+  /** Whether it has ended, or will: no network may join it. */
+  readonly closed: boolean
+  join(recipe: Recipe): Seat
+  /** Ends it if no network has ever joined. */
+  release(): Promise<void>
+}
+
+/** A network's place in a thread. */
+export interface Seat {
+  /** Throws a NetworkError. Orders are carried out one after another. */
+  ask(question: Question): Promise<Answer>
+  /**
+   * Frees what the network holds, and ends the thread with its last network. What is asked for fails at once; the
+   * promise settles when what the runtime had begun has come to its end too. May be called again.
+   */
+  leave(): Promise<void>
+  /** Settles when the network has left, or its thread has ended. */
+  readonly left: Promise<void>
+}
+
+interface Unanswered {
+  readonly kind: Order['kind']
+  readonly answer: (answer: Answer) => void
+}
+
+/** Longest wait for a thread to close in good order before it is ended. */
+const closeTimeoutMs = 5000
+
+export function startThread(execution: ExecutionOptions, name: string): NetworkThread {
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+    workerData: { execution } satisfies WorkerData,
+    name,
+  })
+  const orders = new Map<number, Unanswered>()
+  const seated = new Set<(reason: string) => void>()
+  let nextId = 0
+  let nextSeat = 0
+  let closed = false
+
+  const exited = new Promise<void>((resolve) =>
+    worker.once('exit', (code) => {
+      closed = true
+      for (const fail of seated) fail(`its thread ended with code ${code}`)
+      resolve()
+    }),
+  )
+  worker.on('error', (error) => {
+    closed = true
+    for (const fail of seated) fail(`its thread failed: ${error instanceof Error ? error.message : String(error)}`)
+  })
+  worker.on('message', (answer: Answer) => {
+    const asked = orders.get(answer.id)
+    orders.delete(answer.id)
+    // A thread that nobody waits for must not keep the process alive.
+    if (orders.size === 0 && !closed) worker.unref()
+    asked?.answer(answer)
+  })
+  worker.unref()
+
+  /** Never settles once the thread has ended. */
+  const send = (seat: number, question: Question): Promise<Answer> =>
+    new Promise((answer) => {
+      const id = nextId++
+      orders.set(id, { kind: question.kind, answer })
+      worker.ref()
+      worker.postMessage({ ...question, id, seat } as Order)
+    })
+
+  const isInRuntime = () => [...orders.values()].some(({ kind }) => kind === 'load' || kind === 'run')
+
+  /** The last network's leaving. */
+  const close = async (seat: number, inOrder: boolean): Promise<void> => {
+    closed = true
+    if (isInRuntime()) {
+      // To terminate a thread that is inside onnxruntime aborts the whole process once that returns: it leaves by itself.
+      void send(seat, { kind: 'close', last: true })
+      return exited
+    }
+    if (inOrder) {
+      let timer: NodeJS.Timeout | undefined
+      const timeout = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, closeTimeoutMs)
+      })
+      void send(seat, { kind: 'close', last: true })
+      await Promise.race([exited, timeout])
+      clearTimeout(timer)
+    }
+    worker.unref()
+    await worker.terminate()
+  }
+
+  return {
+    get pending() {
+      return orders.size
+    },
+    get networks() {
+      return seated.size
+    },
+    get closed() {
+      return closed
+    },
+    async release() {
+      if (nextSeat > 0 || closed) return
+      closed = true
+      await worker.terminate()
+    },
+    join(recipe) {
+      const seat = nextSeat++
+      const waiting = new Set<(error: NetworkError) => void>()
+      const left = Promise.withResolvers<void>()
+      let ended: NetworkError | undefined
+      let leaving: Promise<void> | undefined
+
+      const fail = (reason: string) => {
+        ended ??= new NetworkError(recipe.name, reason, { lost: true })
+        for (const reject of waiting) reject(ended)
+        waiting.clear()
+        seated.delete(fail)
+        if (leaving === undefined) left.resolve()
+      }
+      seated.add(fail)
+
+      const leave = async (): Promise<void> => {
+        const isIdle = waiting.size === 0 && !ended
+        fail('was disposed')
+        if (seated.size === 0) await close(seat, isIdle)
+        else await Promise.race([send(seat, { kind: 'close', last: false }), exited])
+        left.resolve()
+      }
+      return {
+        left: left.promise,
+        ask: (question) =>
+          new Promise((resolve, reject) => {
+            if (ended) return reject(ended)
+            waiting.add(reject)
+            void send(seat, question).then((answer) => {
+              waiting.delete(reject)
+              if (answer.kind === 'failed')
+                reject(new NetworkError(recipe.name, answer.message, { unbuilt: question.kind === 'emit' }))
+              else resolve(answer)
+            })
+          }),
+        leave: () => {
+          leaving ??= leave()
+          return leaving
+        },
+      }
+    },
+  }
+}
