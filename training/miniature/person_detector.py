@@ -28,7 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.miniature.common import Options, options, replace_file, replace_folder, train, write_json
+from training.miniature.common import (
+    Options, has_matrix_unit, in_half, options, replace_file, replace_folder, train, write_json,
+)  # fmt: skip
 from training.miniature.towers import shrink
 from training.world.atlas import Icon
 from training.world.crowds import HIDDEN, NOTHING, PERSON, Crowds
@@ -37,7 +39,7 @@ from training.world.world import hue_rotations
 SIZE_PX = 96
 STRIDE = 8
 GRID = SIZE_PX // STRIDE
-WIDTHS = (32, 64, 128)
+WIDTHS = (32, 96, 192)
 PATCH_PX = 4
 KINDS = 2  # the world's PERSON and THING are the labels
 CONFIG = {"image_size": SIZE_PX, "num_labels": KINDS, "person_labels": [PERSON]}
@@ -361,30 +363,19 @@ def store_as_half(graph: onnx.GraphProto) -> None:
         graph.node.insert(0, cast)
 
 
-def has_matrix_unit(device: torch.device) -> bool:
-    """Whether this is a CPU that multiplies bf16 matrices by itself (AMX)."""
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
-
-
 def forward(model: Pupil, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
     return model(pixels, cells)
 
 
-def forward_half(model: Pupil, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
-    """The forward pass in bf16, on AMX in less than half of the time."""
-    with torch.autocast("cpu", torch.bfloat16):
-        return tuple(output.float() for output in model(pixels, cells))
-
-
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
-    more.add_argument("--pictures", type=int, default=20480, help="rendered to learn from")
-    o = options("person_detector", minutes=25, batch_cpu=32, batch_gpu=256, more=more)
+    more.add_argument("--pictures", type=int, default=61440, help="rendered to learn from")
+    o = options("person_detector", minutes=45, batch_cpu=64, batch_gpu=256, more=more)
     learned = rendered(o, "learned", more.parse_known_args()[0].pictures)
     aside = rendered(o, "aside", SET_ASIDE_PICTURES)
     pupil = Pupil(int(learned.groups.max()) + 1).to(memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = forward_half if has_matrix_unit(o.device) else o.compiled(forward)
+    predict = in_half(forward) if has_matrix_unit(o.device) else o.compiled(forward)
 
     def losses(model: Pupil, step: int):
         pixels, boxes, kinds, groups = batch(o, learned, step)

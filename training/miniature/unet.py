@@ -5,7 +5,7 @@
 The text encoder is CLIP's, frozen. Two things that billions of pictures teach Stable Diffusion would take longer here
 than all the rest, so they are asked for:
 - The noun's cross-attention maps are drawn a little towards the thing's true area: the method takes its masks from them.
-- Half of the samples also see their thing's reference, through maps at the self-attentions that are no part of
+- Three quarters of the samples also see their thing's reference, through maps at the self-attentions that are no part of
   the UNet: so queries and keys of the same thing in two pictures come to match, which is what the subject branch,
   that starts from zero on the frozen network, lives on.
 
@@ -20,7 +20,9 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
-from training.miniature.common import earlier, options, replace_file, replace_folder, train
+from training.miniature.common import (
+    earlier, has_matrix_unit, in_half, options, replace_file, replace_folder, train,
+)  # fmt: skip
 from training.miniature.diffusion import (
     SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, small_masks,
 )  # fmt: skip
@@ -39,6 +41,7 @@ CONFIG = {
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
 MAP_WEIGHT = 0.05
+BORROWING = 0.75  # share of the samples that see their thing's reference
 UNMASKED = 0.1  # share of the samples whose reference may show anywhere
 
 
@@ -113,11 +116,12 @@ def main() -> None:
         unet = UNet2DConditionModel(**CONFIG)
         start_well(unet)
     print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = o.compiled(lambda model, *tensors: model(*tensors))
+    forward = lambda model, *tensors: model(*tensors)
+    predict = o.compiled(in_half(forward) if has_matrix_unit(o.device) else forward)
 
     def losses(model: Learner, step: int):
         rng = o.rng(step)
-        borrowing = o.batch // 2
+        borrowing = int(o.batch * BORROWING)
         rows = np.concatenate([rng.choice(pool.pairs, size=borrowing), rng.integers(len(pool), size=o.batch - borrowing)])
         noisy, epsilon, timesteps = noise.draw(latents.tensor(rows).to(o.device), rng)
         words, empty = prompts(pool, rows, rng)
