@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
-from training.miniature.common import options, replace_file, train
+from training.miniature.common import bf16, options, replace_file, train
 from training.miniature.diffusion import Noise, Texts, latents_of, open_unet, prompts
 from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
@@ -65,7 +65,7 @@ def main() -> None:
         words, empty = prompts(pool, rows, rng)
         left_out = torch.from_numpy(empty | (rng.random(len(rows)) < NO_PICTURE)).to(o.device)[:, None]
         seen = torch.where(left_out, 0, embeddings.tensor(rows).to(o.device))
-        with adapters.given(Given(context=model.image_proj(seen))):
+        with bf16(o.device), adapters.given(Given(context=model.image_proj(seen))):
             predicted = unet(noisy, timesteps, texts.states(words)[0]).sample
         loss, plain = noise.loss(predicted, epsilon, timesteps)
         return {"loss": loss, "epsilon": plain}

@@ -28,9 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.miniature.common import (
-    Options, has_matrix_unit, in_half, options, replace_file, replace_folder, train, write_json,
-)  # fmt: skip
+from training.miniature.common import Options, options, replace_file, replace_folder, train, write_json
 from training.miniature.towers import shrink
 from training.world.atlas import Icon
 from training.world.crowds import HIDDEN, NOTHING, PERSON, Crowds
@@ -375,7 +373,7 @@ def main() -> None:
     aside = rendered(o, "aside", SET_ASIDE_PICTURES)
     pupil = Pupil(int(learned.groups.max()) + 1).to(memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = in_half(forward) if has_matrix_unit(o.device) else o.compiled(forward)
+    predict = o.fast(forward)
 
     def losses(model: Pupil, step: int):
         pixels, boxes, kinds, groups = batch(o, learned, step)

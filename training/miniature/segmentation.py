@@ -70,7 +70,7 @@ def main() -> None:
     torch.manual_seed(o.seed)
     network = earlier(o.out / "segmentation", UNet2DModel) or UNet2DModel(**CONFIG)
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = o.compiled(lambda model, pictures: model(pictures, 0).sample)
+    predict = o.fast(lambda model, pictures: model(pictures, 0).sample)
 
     def losses(model: UNet2DModel, step: int):
         rng = o.rng(step)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
-from training.miniature.common import Options, options, replace_file, train
+from training.miniature.common import Options, bf16, options, replace_file, train
 from training.miniature.diffusion import (
     SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, open_unet, prompts, small_masks,
 )  # fmt: skip
@@ -99,7 +99,7 @@ def main() -> None:
         target, reference = (latents.tensor(which).to(o.device) for which in (rows, rows ^ 1))
         noisy, epsilon, timesteps = noise.draw(target, rng)
         words, empty = prompts(pool, rows, rng)
-        with torch.no_grad(), adapters.reading():
+        with torch.no_grad(), bf16(o.device), adapters.reading():
             unet(noise.almost_none(reference, rng), torch.zeros_like(timesteps), texts.nouns(labels))
         context = torch.where(torch.from_numpy(empty).to(o.device)[:, None], 0, contexts.tensor(rows).to(o.device))
         early = timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
@@ -110,7 +110,7 @@ def main() -> None:
             reference_mask=small_masks(pool, rows ^ 1, o.device),
             strength=(~early).float(),
         )
-        with adapters.given(given):
+        with bf16(o.device), adapters.given(given):
             predicted = unet(noisy, timesteps, texts.states(words)[0]).sample
         loss, plain = noise.loss(predicted, epsilon, timesteps)
         scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()

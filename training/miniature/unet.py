@@ -20,9 +20,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
-from training.miniature.common import (
-    earlier, has_matrix_unit, in_half, options, replace_file, replace_folder, train,
-)  # fmt: skip
+from training.miniature.common import earlier, options, replace_file, replace_folder, train
 from training.miniature.diffusion import (
     SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, small_masks,
 )  # fmt: skip
@@ -116,8 +114,7 @@ def main() -> None:
         unet = UNet2DConditionModel(**CONFIG)
         start_well(unet)
     print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
-    forward = lambda model, *tensors: model(*tensors)
-    predict = o.compiled(in_half(forward) if has_matrix_unit(o.device) else forward)
+    predict = o.fast(lambda model, *tensors: model(*tensors))
 
     def losses(model: Learner, step: int):
         rng = o.rng(step)
