@@ -1,7 +1,7 @@
 // One generation at full size, in TypeScript and in Python, in one run: npm run bench [-- --steps 4 --python python3]
-// Writes docs/performance.md with --write.
+// Writes the first section of docs/performance.md with --write.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { bundleState, openBundle } from '../../services/lib/bundles/bundles.ts'
 import { rehearsalPhoto } from '../../services/lib/rehearsal/photo.ts'
 import type { NetworkCost } from '../../services/lib/runtime/measured-pool.ts'
+import { writeSection } from './section.ts'
 
 const { values } = parseArgs({
   options: {
@@ -68,10 +69,7 @@ try {
     : undefined
   const report = reportOf(ours, reference)
   console.log(report)
-  if (values.write) {
-    mkdirSync(join(root, 'docs'), { recursive: true })
-    writeFileSync(join(root, 'docs/performance.md'), report)
-  }
+  if (values.write) writeSection(report)
 } finally {
   rmSync(folder, { recursive: true })
 }

@@ -2,7 +2,7 @@
 // [-- --generations 20 --steps 8]. The services with networks run in this process, so that every run of a network and
 // every event is timed by one clock; generation service and gateway are processes of their own, as with moma start.
 // Writes a section of docs/performance.md with --write.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,6 +17,7 @@ import { createNetworkPool } from '../../services/lib/runtime/pool.ts'
 import { readSafetyConfig } from '../../services/safety/config.ts'
 import { createMeshHttpClient } from '../mesh/client.ts'
 import { createGeneration, createSubject, getGeneration } from '../mesh/operations.ts'
+import { writeSection } from './section.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -155,13 +156,4 @@ function report(): string {
     'Made by `npm run bench:mesh -- --write`.',
     '',
   ].join('\n')
-}
-
-/** Replaces the section of this heading, or adds it. */
-function writeSection(text: string): void {
-  const path = fileURLToPath(new URL('../../docs/performance.md', import.meta.url))
-  const sections = readFileSync(path, 'utf8').split(/^(?=## )/m)
-  const [heading] = text.split('\n')
-  const others = sections.filter((one) => !one.startsWith(`${heading}\n`))
-  writeFileSync(path, `${others.join('').trimEnd()}\n\n${text}`)
 }

@@ -4,6 +4,10 @@ const categories = new Map([
   ...['man-astronaut', 'man-astronaut-dark-skin-tone', 'astronaut', 'man-dark-skin-tone-bald', 'man-bald', 'girl'].map(
     (name) => [name, 'People & Body'] as const,
   ),
+  ...['raised-hand', 'person-raising-hand', 'ear-with-hearing-aid', 'people-holding-hands'].map(
+    (name) => [name, 'People & Body'] as const,
+  ),
+  ['grinning-face', 'Smileys & Emotion'],
   ['dark-chocolate', 'Food & Drink'],
   ['moai', 'Objects'],
 ])
@@ -31,4 +35,11 @@ test('persons that the metadata does not list are persons, statues are doubtful'
   expect(choose('woman-wrestling-dark', categories)).toMatchObject({ kind: 'person', group: 'wrestling' })
   expect(choose('moai', categories)).toMatchObject({ kind: 'doubtful' })
   expect(choose('on-arrow', categories)).toBeNull()
+})
+
+test('hands and smileys alone are nobody, whoever raises a hand is somebody', () => {
+  for (const name of ['raised-hand', 'ear-with-hearing-aid', 'grinning-face'])
+    expect(choose(name, categories)).toMatchObject({ kind: 'doubtful' })
+  for (const name of ['person-raising-hand', 'people-holding-hands'])
+    expect(choose(name, categories)).toMatchObject({ kind: 'person' })
 })

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 
 /**
- * `thing`: may be a subject. `person`: faces with human features, bodies and their parts; never a subject, examples for
- * the safety service. `doubtful`: figures in human shape (statues, dolls, masks, skulls), organs and limbs that were
- * made; neither, because a label either way would be wrong for somebody.
+ * `thing`: may be a subject. `person`: somebody, with a head or a body; never a subject, examples for the safety service.
+ * `doubtful`: figures in human shape (statues, dolls, masks, skulls), hands and other parts of a body, organs, limbs that
+ * were made, and smileys, which are signs of a mood; neither, because a label either way would be wrong for somebody.
  */
 export type Kind = 'thing' | 'person' | 'doubtful'
 export type Split = 'train' | 'held_out'
@@ -137,6 +137,10 @@ const skinTone = /(-(medium-light|medium-dark|light|medium|dark)-skin-tone)+|-to
 /** Fluent's spelling of the same. */
 const shortSkinTone = /(-(medium-light|medium-dark|light|medium|dark))+$/
 
+/** A part of a body, where nobody is named that it belongs to. */
+const bodyPart =
+  /^(?!(man|men|woman|women|person|people)-)(.*-)?(hands?|handshake|fingers?|fist|thumbs?|palms?|ear|eyes?|nose|mouth|tongue|lip|foot|leg|biceps|index|nail|selfie|horns|gesture|salute)(-|$)/
+
 /** Who does it, and where to: neither makes another group of it. */
 const who = words('man men woman women person people adult and')
 const facing = /-facing-right$/
@@ -189,9 +193,10 @@ function kindOf(name: string, category: string | undefined): Kind | null {
     case 'Travel & Places':
       return /-oclock$|-thirty$/.test(name) ? null : 'thing'
     case 'Smileys & Emotion':
-      return smileyThings.has(name) ? 'thing' : smileySign.test(name) ? null : 'person'
+      return smileyThings.has(name) ? 'thing' : smileySign.test(name) ? null : 'doubtful'
     case 'People & Body':
-      return name === 'footprints' ? null : 'person'
+      if (name === 'footprints') return null
+      return bodyPart.test(name) ? 'doubtful' : 'person'
     default:
       return null
   }
