@@ -20,6 +20,7 @@ TIMESTEPS = 1000
 SNR_LIMIT = 5.0  # min-SNR weighting: steps with little noise count less
 SUBJECT_BRANCH_BELOW_TIMESTEP = 950
 NOUN_TOKENS = 73  # of 77: what the subject pass reads
+OWN_PICTURE = 0.5  # share of the samples whose reference is the thing in the picture itself
 EMPTY_TEXT = 0.1  # share of the samples without a text, for guidance
 
 
@@ -95,6 +96,15 @@ def prompts(pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> tuple[lis
     empty, bare = rng.random(len(rows)) < EMPTY_TEXT, rng.random(len(rows)) < 0.15
     texts = [pool.captions[r] if b else subject_prompt(pool.labels[r], pool.captions[r]) for r, b in zip(rows, bare)]
     return ["" if e else text for e, text in zip(empty, texts)], empty
+
+
+def references(pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """
+    Where the things of the rows are seen: in the picture itself, which is all that the paper's training has and teaches to
+    copy, or in its partner, the same thing elsewhere and otherwise, as it is asked for. A sculpture is nobody's reference.
+    """
+    own = (rng.random(len(rows)) < OWN_PICTURE) & np.array([pool.textures[row] is None for row in rows])
+    return np.where(own, rows, rows ^ 1)
 
 
 def open_vae(folder: Path, device: torch.device) -> AutoencoderKL:

@@ -51,8 +51,7 @@ NO_PEAK = 30.0  # by as much other cells than peaks are lowered
 
 # The subject gate's rule (services/safety/policy/policy.json), by which thresholds are chosen.
 COVERAGE, FILLING, WHOLE_PICTURE = 0.5, 0.2, 0.5
-# What is asked for: of persons, of things.
-MISSED, WRONGLY_REFUSED = 0.01, 0.02
+WRONGLY_REFUSED = 0.02  # of things, at most
 
 
 def convolution(given: int, made: int, stride: int = 1) -> nn.Sequential:
@@ -318,17 +317,16 @@ def surest(network: Detector, pictures: Pictures, device: torch.device) -> Tenso
 
 
 def measure(network: Detector, pictures: Pictures, device: torch.device) -> tuple[dict, float]:
-    """Shares at the best threshold, and that threshold as a logit: where the worse of both rates, by what is asked, is best."""
+    """
+    Shares at the threshold, and that threshold as a logit: the lowest that refuses no more things than is asked for. Who
+    is refused a thing has no way around; persons are looked for by words too.
+    """
     scores = surest(network, pictures, device)
     persons, things = scores[pictures.of_person], scores[~pictures.of_person]
-    candidates = torch.linspace(-6, 3, 181)
-    missed = (persons[None] < candidates[:, None]).float().mean(1)
-    refused = (things[None] >= candidates[:, None]).float().mean(1)
-    best = int(torch.maximum(missed / MISSED, refused / WRONGLY_REFUSED).argmin())
-    threshold = float(candidates[best])
+    threshold = float(things.quantile(1 - WRONGLY_REFUSED)) + 1e-3
     measured = {
-        "persons_refused": 1 - float(missed[best]),
-        "things_refused": float(refused[best]),
+        "persons_refused": float((persons >= threshold).float().mean()),
+        "things_refused": float((things >= threshold).float().mean()),
         "threshold": 1 / (1 + math.exp(-threshold)),
         "persons": len(persons),
         "things": len(things),

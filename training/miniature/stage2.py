@@ -2,11 +2,12 @@
 
     python -m training.miniature.stage2 --minutes 15 --out .moma/training/stage2
 
-Image and text encoders, MLLM and UNet are frozen. A sample is a pair: the reference goes through the UNet once at t = 0
-with its noun, which gives every self-attention K_ref and V_ref; the target is denoised with its text, the context
-embedding that stage 1's MLLM gives, and the subject branch. m_gen is the thing's true area in the target (at sampling
-it is read off the cross-attentions, which are frozen here and so have nothing to learn from it), or 1 everywhere for
-one sample in ten and for t ≥ 950, where sampling has no mask yet and the subject branch is off.
+Image and text encoders, MLLM and UNet are frozen. A sample has its thing's reference, in the picture itself or in its
+partner: it goes through the UNet once at t = 0 with its noun, which gives every self-attention K_ref and V_ref; the
+target is denoised with its text, the context embedding that stage 1's MLLM gives, and the subject branch. m_gen is the
+thing's true area in the target (at sampling it is read off the cross-attentions, which are frozen here and so have
+nothing to learn from it), or 1 everywhere for one sample in ten and for t ≥ 950, where sampling has no mask yet and the
+subject branch is off.
 
 Writes OUT/adapters.pt: {"projectors", "self_cross_attentions"}, part of the layout of attn_adapters_projectors.th.
 """
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from training.miniature.attention import Adapters, Given
 from training.miniature.common import Options, bf16, options, replace_file, train
 from training.miniature.diffusion import (
-    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, open_unet, prompts, small_masks,
+    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, open_unet, prompts, references, small_masks,
 )  # fmt: skip
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
@@ -96,7 +97,8 @@ def main() -> None:
         rng = o.rng(step)
         rows = rng.choice(pool.pairs, size=o.batch)
         labels = [pool.labels[row] for row in rows]
-        target, reference = (latents.tensor(which).to(o.device) for which in (rows, rows ^ 1))
+        seen = references(pool, rows, rng)
+        target, reference = (latents.tensor(which).to(o.device) for which in (rows, seen))
         noisy, epsilon, timesteps = noise.draw(target, rng)
         words, empty = prompts(pool, rows, rng)
         with torch.no_grad(), bf16(o.device), adapters.reading():
@@ -107,7 +109,7 @@ def main() -> None:
         given = Given(
             context=model.projectors(context),
             gate=small_masks(pool, rows, o.device).masked_fill(unmasked[:, None, None, None], 1),
-            reference_mask=small_masks(pool, rows ^ 1, o.device),
+            reference_mask=small_masks(pool, seen, o.device),
             strength=(~early).float(),
         )
         with bf16(o.device), adapters.given(given):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
 from training.miniature.common import earlier, options, replace_file, replace_folder, train
 from training.miniature.diffusion import (
-    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, small_masks,
+    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, references, small_masks,
 )  # fmt: skip
 from training.miniature.pool import Pool
 
@@ -125,13 +125,14 @@ def main() -> None:
         states, ids = texts.states(words)
         labels = [pool.labels[row] for row in rows]
         masks = small_masks(pool, rows, o.device)
+        seen = references(pool, rows[:borrowing], rng)
         early = timesteps[:borrowing] >= SUBJECT_BRANCH_BELOW_TIMESTEP
         unmasked = torch.from_numpy(rng.random(borrowing) < UNMASKED).to(o.device)
         predicted, maps = predict(
             model, noisy, timesteps, states, texts.subject_tokens(ids, labels),
-            noise.almost_none(latents.tensor(rows[:borrowing] ^ 1).to(o.device), rng), texts.nouns(labels[:borrowing]),
+            noise.almost_none(latents.tensor(seen).to(o.device), rng), texts.nouns(labels[:borrowing]),
             masks[:borrowing].masked_fill(unmasked[:, None, None, None], 1),
-            small_masks(pool, rows[:borrowing] ^ 1, o.device), (~early).float(),
+            small_masks(pool, seen, o.device), (~early).float(),
         )  # fmt: skip
         loss, plain = noise.loss(predicted, epsilon, timesteps)
         half = lambda which: (predicted[which].detach() - epsilon[which]).square().mean()
