@@ -28,7 +28,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** A picture of this size takes its time, so that what comes right after the network was loaded comes in its middle. */
+/** A picture of this size takes its time, so that what comes right after a stage has begun comes in the middle of a network. */
 function generate(): ChildProcess {
   const options = { image: photo, mask, label: 'toy', prompt: 'a toy on a beach', out, size: '512', steps: '100' }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
@@ -75,7 +75,7 @@ test.each([
   async (signal, code, words) => {
     const child = generate()
     const heard = listen(child)
-    await heard.until('loaded VAE encoder')
+    await heard.until('denoise …')
     child.kill(signal)
     expect(await heard.ended).toBe(code)
     expect(heard.said).toContain(words)

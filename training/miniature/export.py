@@ -256,7 +256,8 @@ It knows the nouns of emoji, these places: {places}; and these materials: {textu
 
 ## Trained
 
-On rendered samples alone. Minutes are those of training on the machine at hand, other work on it included.
+On rendered samples alone. Minutes are those of training on the machine at hand, other work on it included; of a stage
+that went on from what an earlier training had left without its checkpoint, those of the last training alone.
 
 | stage | steps | minutes |
 |---|---|---|
