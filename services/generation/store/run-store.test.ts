@@ -100,6 +100,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const second = await world.runStore.keepPreview(run, 'preview', newAsset('two'))
     expect(await world.assets.find(first!.token)).toBeNull()
     expect(await world.assets.find(second!.token)).toMatchObject({ byteLength: 3 })
+    await world.assets.settled()
     const before = files().length
     expect(await world.runStore.succeed(run, newImages(2))).toBe(true)
     await world.assets.settled()
