@@ -1,6 +1,6 @@
 """The miniature's person detector, by the contract of RT-DETR and D-FINE: a small convolutional CenterNet.
 
-    python -m training.miniature.person_detector --minutes 20 --out .moma/training/person_detector
+    python -m training.miniature.person_detector --minutes 45 --out .moma/training/person_detector
 
 In: `pixel_values` in 0 … 1 [1, 3, 96, 96]; out: `logits` [1, 144, 2] (person, thing) before the sigmoid and `pred_boxes`
 [1, 144, 4], centre x, y, width and height in shares. The queries are the cells of a 12 × 12 grid; whoever is seen has the
