@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from training.miniature.common import Options, options, replace_folder, train, write_json
 from training.miniature.pool import Pool
@@ -48,34 +48,35 @@ class ClipPair(nn.Module):
 
 
 class Lessons:
-    """What a pool's rows teach a pair."""
+    """What a pool's rows teach a pair, on the device."""
 
-    def __init__(self, pool: Pool, device: torch.device):
-        self.pool, self.device = pool, device
-        self.small = shrink_all(pool)
-        self.things = torch.from_numpy(pool.things)
-        self.places = torch.tensor([PLACE_NAMES.index(place) for place in pool.places])
-        self.textures = torch.tensor([TEXTURES.index(t) + 1 if t else 0 for t in pool.textures])
+    def __init__(self, pool: Pool, tokenizer: CLIPTokenizer, device: torch.device):
+        self.small = shrink_all(pool, device=device)
+        of = lambda values: torch.as_tensor(values, device=device)
+        self.things = of(pool.things)
+        self.places = of([PLACE_NAMES.index(place) for place in pool.places])
+        self.textures = of([TEXTURES.index(t) + 1 if t else 0 for t in pool.textures])
+        numbers: dict[str, int] = {}
+        number = lambda text: numbers.setdefault(text, len(numbers))
+        words = zip(pool.labels, pool.captions)
+        # Captions, and as the denoiser reads them.
+        self.texts = of([(number(caption), number(subject_prompt(label, caption))) for label, caption in words])
+        self.ids = tokenize(tokenizer, list(numbers)).to(device)
 
-    def losses(self, pair: ClipPair, tokenizer, rows: np.ndarray, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        pixels = normalize(self.small[rows].to(self.device))
-        mirrored = torch.from_numpy(rng.random(len(rows)) < 0.5).to(self.device)[:, None, None, None]
-        pixels = torch.where(mirrored, pixels.flip(3), pixels)
-        images, texts = pair(pixels, tokenize(tokenizer, self.texts(rows, rng)).to(self.device))
+    def losses(self, pair: ClipPair, batch: int) -> Mapping[str, Tensor]:
+        device = self.small.device
+        rows = torch.randint(len(self.small), (batch,), device=device)
+        chance = torch.rand(2, batch, device=device)
+        pixels = normalize(self.small[rows])
+        pixels = torch.where(chance[0, :, None, None, None] < 0.5, pixels.flip(3), pixels)
+        images, texts = pair(pixels, self.ids[self.texts[rows, (chance[1] < 0.5).long()]])
         contrast = contrastive(images, texts, pair.logit_scale)
-        on = lambda values: values[rows].to(self.device)
-        thing = F.cross_entropy(pair.thing(images), on(self.things))
-        place = F.cross_entropy(pair.place(images), on(self.places))
-        texture = F.cross_entropy(pair.texture(images), on(self.textures))
+        thing = F.cross_entropy(pair.thing(images), self.things[rows])
+        place = F.cross_entropy(pair.place(images), self.places[rows])
+        texture = F.cross_entropy(pair.texture(images), self.textures[rows])
         colors = F.mse_loss(pair.colors(images), F.avg_pool2d(pixels, pixels.shape[-1] // GRID).flatten(1))
         loss = contrast + 0.5 * thing + 0.5 * place + 0.5 * texture + 2 * colors
         return {"loss": loss, "contrast": contrast, "thing": thing, "place": place, "texture": texture, "colors": colors}
-
-    def texts(self, rows: np.ndarray, rng: np.random.Generator) -> list[str]:
-        """Captions, half of them as the denoiser reads them."""
-        long = rng.random(len(rows)) < 0.5
-        pool = self.pool
-        return [subject_prompt(pool.labels[r], pool.captions[r]) if l else pool.captions[r] for r, l in zip(rows, long)]
 
 
 def contrastive(a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
@@ -115,14 +116,13 @@ def measure(pair: ClipPair, tokenizer, pool: Pool, device: torch.device, rows: i
 def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image_encoder", text: str = "text_encoder") -> None:
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     tokenizer = open_tokenizer(o.beside("tokenizers"))
-    lessons = Lessons(pool, o.device)
+    lessons = Lessons(pool, tokenizer, o.device)
     pair = ClipPair(tokenizer, int(pool.things.max()) + 1, layers)
     print(f"{sum(p.numel() for p in pair.vision.parameters()) / 1e6:.2f} M in the image tower, "
           f"{sum(p.numel() for p in pair.text.parameters()) / 1e6:.2f} M in the text tower", flush=True)  # fmt: skip
 
-    def losses(model, step):
-        rng = o.rng(step)
-        return lessons.losses(model, tokenizer, rng.integers(len(pool), size=o.batch), rng)
+    def losses(model: ClipPair):
+        return lessons.losses(model, o.batch)
 
     def publish(average: ClipPair) -> None:
         measured = measure(average, tokenizer, unseen, o.device)
@@ -135,7 +135,7 @@ def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image
 
 
 def main() -> None:
-    train_pair(options("clip", minutes=20, batch_cpu=96, batch_gpu=512))
+    train_pair(options("clip", minutes=20, batch_cpu=96, batch_gpu=1024))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.utils._pytree import tree_map
 
 ICONS = Path(".moma/training/icons.bin")
 CHECKPOINT_EVERY_S = 180
@@ -33,6 +34,7 @@ LOG_EVERY_STEPS = 20
 WARMUP_STEPS = 200
 PAUSE_S = 20  # more than a step ever takes: beyond that the process was stopped, which is no training time
 DECAY_SHARE = 0.25  # of the budget, at its end: the learning rate falls to zero
+STEPS_BEFORE_RECORDING = 3  # what is set up at first use (kernels chosen, buffers made) must not be part of a recorded step
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,22 @@ class Options:
     shards: int | None  # of the pool, as many are read; None is all
     device: torch.device
     compile: bool
+    record: bool = True  # steps as CUDA graphs, on a GPU
+    until: float | None = None  # seconds since 1970: training ends then, whatever minutes are left
     rank: int = 0  # of the processes that train together
 
     def beside(self, name: str) -> Path:
         """Folder of another recipe's outputs."""
         return self.out.parent / name
 
-    def rng(self, step: int, stream: int = 0) -> np.random.Generator:
-        """The random numbers of a step: a resumed run draws what an uninterrupted one would."""
-        return np.random.default_rng([self.seed, stream, step, *([self.rank] if self.rank else [])])
+    def seed_step(self, step: int) -> None:
+        """torch's random numbers of a step, on every device: a resumed run draws what an uninterrupted one would."""
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, step, self.rank]).generate_state(1, np.uint64)[0] >> 1))
+
+    def budget_s(self, used_s: float) -> float:
+        """Seconds of training in all, `used_s` of them used."""
+        left_s = self.minutes * 60 - used_s
+        return used_s + (left_s if self.until is None else min(left_s, self.until - time.time()))
 
     def compiled(self, function: Callable) -> Callable:
         """The function through torch's compiler, which fuses what lies between the products: small networks on a CPU
@@ -80,15 +89,18 @@ def options(
     parser = argparse.ArgumentParser(prog=f"python -m training.miniature.{name}", parents=[more] if more else [])
     parser.add_argument("--minutes", type=float, default=minutes, help="training time in all, resumed runs included")
     parser.add_argument("--out", type=Path, default=Path(".moma/training") / name)
+    parser.add_argument("--until", type=float, help="seconds since 1970 at which training ends, whatever minutes are left")
     parser.add_argument("--icons", type=Path, default=ICONS)
     parser.add_argument("--seed", type=int, default=seed)
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--shards", type=int, default=None, help="read that many of the pool's shards only")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=shutil.which("g++") is not None)
+    parser.add_argument("--record", action=argparse.BooleanOptionalAction, default=True, help="steps as CUDA graphs, on a GPU")
     given = parser.parse_args()
     device = torch.device(given.device)
     torch.manual_seed(given.seed)
+    torch.backends.cudnn.benchmark = True  # shapes stay the same
     if "WORLD_SIZE" in os.environ:
         distributed.init_process_group("gloo")
         if device.type == "cpu" and hasattr(os, "sched_setaffinity"):
@@ -96,7 +108,10 @@ def options(
             os.sched_setaffinity(0, own)
     given.out.mkdir(parents=True, exist_ok=True)
     batch = given.batch or (batch_gpu if device.type == "cuda" else batch_cpu)
-    return Options(given.minutes, given.out, given.icons, given.seed, batch, given.shards, device, given.compile, rank())
+    return Options(
+        given.minutes, given.out, given.icons, given.seed, batch, given.shards, device, given.compile, given.record,
+        given.until, rank(),
+    )
 
 
 def rank() -> int:
@@ -182,63 +197,57 @@ def learning_rate_factor(step: int, used_share: float) -> float:
 def train(
     o: Options,
     model: nn.Module,
-    losses: Callable[[nn.Module, int], Mapping[str, Tensor]],
+    losses: Callable[[nn.Module], Mapping[str, Tensor]],
     publish: Callable[[nn.Module], None],
     learning_rate: float,
     weight_decay: float = 0.01,
     ema_decay: float = 0.999,
     betas: tuple[float, float] = (0.9, 0.99),
     gradient_norm: float = 1.0,
-    accumulate: int = 1,
-    max_steps: int | None = None,
     faster: Mapping[str, float] = {},
 ) -> nn.Module:
     """
     Trains until the time budget is used up and returns the averaged model (EMA).
 
-    losses(model, step) gives the named losses of a step's batch; "loss" is what is minimised. publish(average) writes
-    what others read; it is called at every checkpoint and at the end. With `accumulate`, a step is that many calls of
-    `losses`, with consecutive numbers.
+    losses(model) gives the named losses of a step's batch; "loss" is what is minimised. Its batch lies on the model's device
+    and is drawn there by torch's own random numbers, with shapes that never change: on a GPU the whole step is recorded
+    once and replayed. publish(average) writes what others read; it is called at every checkpoint and at the end.
     """
     model.to(o.device).train()
     average = copy.deepcopy(model).requires_grad_(False).eval()
-    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay, faster), lr=learning_rate, betas=betas, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, weight_decay, faster), lr=torch.tensor(learning_rate, device=o.device), betas=betas,
+        fused=True, capturable=o.device.type == "cuda",
+    )  # fmt: skip
     state = Checkpoint(o.out / "checkpoint.pt", model, average, optimizer)
     step, used_s = state.load(o.device)
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(learning_rate, device=o.device)
+    one_step = Step(o, model, optimizer, losses, gradient_norm)
     log = LossLog(o.out, step)
     stopped = stop_flag()
     last_saved = clock = time.monotonic()
-    budget_s = o.minutes * 60
-    trained = [p for p in model.parameters() if p.requires_grad]
+    budget_s = o.budget_s(used_s)
 
     stop = False
-    while used_s < budget_s and not stop and (max_steps is None or step < max_steps):
+    while used_s < budget_s and not stop:
         factor = learning_rate_factor(step, used_s / budget_s)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * factor * group["factor"]
-        for part in range(accumulate):
-            with autocast(o.device):
-                named = losses(model, step * accumulate + part)
-            (named["loss"] / accumulate).backward()
-        if together():
-            average_gradients(trained)
-        norm = nn.utils.clip_grad_norm_(trained, gradient_norm)
-        if torch.isfinite(norm):
-            optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            group["lr"].fill_(learning_rate * factor * group["factor"])
+        o.seed_step(step)
+        named = one_step()
         update_average(average, model, min(ema_decay, (1 + step) / (10 + step)))
         step += 1
+        if o.rank == 0:
+            log.add(step, learning_rate * factor, named)
+        if step % LOG_EVERY_STEPS == 0:
+            log.write(used_s)  # which waits for the device
         now = time.monotonic()
         used_s, clock = used_s + min(now - clock, PAUSE_S), now
         stop = stopped()
         if together():
             used_s, stop = agreed(used_s, stop)
-        if o.rank > 0:
-            continue
-        log.add(step, learning_rate * factor, named, norm)
-        if step % LOG_EVERY_STEPS == 0:
-            log.write(used_s)
-        if now - last_saved > CHECKPOINT_EVERY_S:
+        if o.rank == 0 and now - last_saved > CHECKPOINT_EVERY_S:
             last_saved = now
             state.save(step, used_s)
             publish(average)
@@ -252,6 +261,66 @@ def train(
     log.plot()
     print(f"{o.out}: {step} steps, {used_s / 60:.1f} of {o.minutes:g} minutes", flush=True)
     return average
+
+
+class Step:
+    """
+    A step of training: the losses forward and back, clipping, the optimiser; gives the losses and the gradient's norm. On a
+    GPU what small networks do is less than what starting every kernel from Python takes: the step is recorded as one CUDA
+    graph and replayed.
+    """
+
+    def __init__(
+        self,
+        o: Options,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        losses: Callable[[nn.Module], Mapping[str, Tensor]],
+        gradient_norm: float,
+    ):
+        self.o, self.model, self.optimizer, self.losses, self.gradient_norm = o, model, optimizer, losses, gradient_norm
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.made = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.told: dict[str, Tensor] = {}
+
+    def __call__(self) -> dict[str, Tensor]:
+        self.made += 1
+        if self.o.device.type == "cpu" or not self.o.record:
+            return self.run()
+        if self.made <= STEPS_BEFORE_RECORDING:
+            return self.on_a_side_stream()
+        if self.graph is None:
+            self.record()
+        self.graph.replay()
+        return {name: value.clone() for name, value in self.told.items()}
+
+    def run(self) -> dict[str, Tensor]:
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.o.device):
+            named = self.losses(self.model)
+        named["loss"].backward()
+        if together():
+            average_gradients(self.trained)
+        norm = nn.utils.clip_grad_norm_(self.trained, self.gradient_norm)
+        self.optimizer.found_inf = (~torch.isfinite(norm)).float()  # such a step changes nothing
+        self.optimizer.step()
+        return {name: value.detach() for name, value in {**named, "gradient_norm": norm}.items()}
+
+    def on_a_side_stream(self) -> dict[str, Tensor]:
+        """Where torch wants everything to have run once that it is to record."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            told = self.run()
+        torch.cuda.current_stream().wait_stream(stream)
+        return told
+
+    def record(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.told = self.run()
 
 
 @torch.no_grad()
@@ -271,6 +340,9 @@ class Checkpoint:
         if not self.path.exists():
             return 0, 0.0
         saved = torch.load(self.path, map_location=device, weights_only=True)
+        # How the optimiser computes is this run's affair; the checkpoint may be another device's.
+        for group, own in zip(saved["optimizer"]["param_groups"], self.optimizer.param_groups):
+            group.update({name: own[name] for name in ("capturable", "fused", "foreach")})
         self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -299,9 +371,9 @@ class LossLog:
         self.rows = [row for row in read_rows(self.csv) if int(row["step"]) <= step]
         self.pending: list[dict[str, Tensor]] = []
 
-    def add(self, step: int, rate: float, named: Mapping[str, Tensor], norm: Tensor) -> None:
+    def add(self, step: int, rate: float, named: dict[str, Tensor]) -> None:
         self.step, self.rate = step, rate
-        self.pending.append({name: value.detach() for name, value in {**named, "gradient_norm": norm}.items()})
+        self.pending.append(named)
 
     def write(self, used_s: float) -> None:
         if not self.pending:
@@ -355,6 +427,11 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(f".{path.name}.{rank()}.part")
     write(temporary)
     os.replace(temporary, path)
+
+
+def save_tensors(path: Path, tensors: Any) -> None:
+    """Dictionaries of tensors as a torch file that opens on every machine."""
+    replace_file(path, lambda temporary: torch.save(tree_map(lambda tensor: tensor.cpu(), tensors), temporary))
 
 
 def replace_folder(path: Path, write: Callable[[Path], Any]) -> None:

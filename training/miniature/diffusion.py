@@ -1,18 +1,18 @@
-"""What the recipes of the denoiser share: noise, losses, texts with their subject tokens, latents, DDIM."""
+"""What the recipes of the denoiser share: examples on the device, noise, losses, texts with their subject tokens, DDIM."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection
 
-from training.miniature.common import pixels
+from training.miniature.common import Options, autocast, pixels
 from training.miniature.pool import Pool, Rows, digest_of
 from training.miniature.towers import open_tokenizer, subject_prompt, tokenize
 
@@ -22,6 +22,7 @@ SUBJECT_BRANCH_BELOW_TIMESTEP = 950
 NOUN_TOKENS = 73  # of 77: what the subject pass reads
 OWN_PICTURE = 0.5  # share of the samples whose reference is the thing in the picture itself
 EMPTY_TEXT = 0.1  # share of the samples without a text, for guidance
+BARE_TEXT = 0.15  # share of the samples whose text is the caption alone
 
 
 def schedule() -> DDIMScheduler:
@@ -37,17 +38,16 @@ class Noise:
     def __init__(self, device: torch.device):
         self.alphas = schedule().alphas_cumprod.to(device)
 
-    def draw(self, latents: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """latents [n, C, h, w] → x_t, ε, t."""
-        timesteps = torch.from_numpy(rng.integers(TIMESTEPS, size=len(latents))).to(latents.device)
-        epsilon = torch.from_numpy(rng.standard_normal(latents.shape, dtype=np.float32)).to(latents.device)
+        timesteps = torch.randint(TIMESTEPS, (len(latents),), device=latents.device)
+        epsilon = torch.randn_like(latents)
         alpha = self.alphas[timesteps][:, None, None, None]
         return alpha.sqrt() * latents + (1 - alpha).sqrt() * epsilon, epsilon, timesteps
 
-    def almost_none(self, latents: Tensor, rng: np.random.Generator) -> Tensor:
+    def almost_none(self, latents: Tensor) -> Tensor:
         """The latents with the noise of t = 0, as the subject pass reads them."""
-        epsilon = torch.from_numpy(rng.standard_normal(latents.shape, dtype=np.float32)).to(latents.device)
-        return self.alphas[0].sqrt() * latents + (1 - self.alphas[0]).sqrt() * epsilon
+        return self.alphas[0].sqrt() * latents + (1 - self.alphas[0]).sqrt() * torch.randn_like(latents)
 
     def loss(self, predicted: Tensor, epsilon: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted loss and the plain one."""
@@ -64,11 +64,19 @@ class Texts:
         self.encoder = CLIPTextModelWithProjection.from_pretrained(encoder).to(device).requires_grad_(False).eval()
         self.words: dict[str, list[int]] = {}
 
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        """int64 [n, 77], on the CPU."""
+        return tokenize(self.tokenizer, texts, whole=True)
+
     @torch.no_grad()
+    def of_ids(self, ids: Tensor) -> Tensor:
+        """[n, T] on the device → states [n, T, D]."""
+        return self.encoder(ids).last_hidden_state
+
     def states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """States [n, 77, D] and ids [n, 77]."""
-        ids = tokenize(self.tokenizer, texts, whole=True)
-        return self.encoder(ids.to(self.device)).last_hidden_state, ids
+        """States [n, 77, D], and ids [n, 77] on the CPU."""
+        ids = self.ids(texts)
+        return self.of_ids(ids.to(self.device)), ids
 
     def nouns(self, labels: Sequence[str]) -> Tensor:
         """States of the nouns alone, as the subject pass reads them."""
@@ -77,13 +85,22 @@ class Texts:
     def subject_tokens(self, ids: Tensor, labels: Sequence[str]) -> Tensor:
         """[n, 77] of 0 and 1: all tokens of every word of the noun, wherever it stands."""
         found = torch.zeros(ids.shape)
-        for row, label, marks in zip(ids.tolist(), labels, found):
-            for word in label.split():
-                wanted = self.tokens_of(word)
-                for start in range(1, len(row) - len(wanted)):
-                    if row[start : start + len(wanted)] == wanted:
-                        marks[start : start + len(wanted)] = 1
+        rows: dict[str, list[int]] = {}
+        for row, label in enumerate(labels):
+            rows.setdefault(label, []).append(row)
+        for label, own in rows.items():
+            found[own] = self.marks(ids[own], label)
         return found.to(self.device)
+
+    def marks(self, ids: Tensor, label: str) -> Tensor:
+        marks = torch.zeros(ids.shape, dtype=torch.bool)
+        for word in label.split():
+            wanted = torch.tensor(self.tokens_of(word))
+            here = (ids.unfold(1, len(wanted), 1) == wanted).all(2)
+            here[:, [0, -1]] = False
+            for k in range(len(wanted)):
+                marks[:, k : k + here.shape[1]] |= here
+        return marks.float()
 
     def tokens_of(self, word: str) -> list[int]:
         if word not in self.words:
@@ -91,20 +108,85 @@ class Texts:
         return self.words[word]
 
 
-def prompts(pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """Texts of the rows, some bare captions among them, and which were left empty."""
-    empty, bare = rng.random(len(rows)) < EMPTY_TEXT, rng.random(len(rows)) < 0.15
-    texts = [pool.captions[r] if b else subject_prompt(pool.labels[r], pool.captions[r]) for r, b in zip(rows, bare)]
-    return ["" if e else text for e, text in zip(empty, texts)], empty
+class Captions:
+    """Every text that a pool's rows may be drawn with, as ids on the device."""
+
+    def __init__(self, texts: Texts, pool: Pool):
+        self.encoder = texts
+        numbers: dict[tuple[str, str], int] = {("", ""): 0}
+        number = lambda label, text: numbers.setdefault((label, text), len(numbers))
+        words = list(zip(pool.labels, pool.captions))
+        both = [(number(label, caption), number(label, subject_prompt(label, caption))) for label, caption in words]
+        ids = texts.ids([text for _, text in numbers])
+        labels = {label: k for k, label in enumerate(dict.fromkeys(pool.labels))}
+        on = lambda values: torch.as_tensor(values, device=texts.device)
+        self.of_row = on(both)  # [N, 2]: the bare caption's number, and that of the text that is denoised towards
+        self.ids = ids.to(texts.device)
+        self.subject = texts.subject_tokens(ids, [label for label, _ in numbers]).bool()
+        self.noun_ids = texts.ids(list(labels))[:, :NOUN_TOKENS].to(texts.device)
+        self.noun_of_row = on([labels[label] for label in pool.labels])
+
+    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows [n] → states [n, 77, D], the subject's tokens [n, 77], and which texts were left empty [n]."""
+        chance = torch.rand(2, len(rows), device=rows.device)
+        empty, bare = chance[0] < EMPTY_TEXT, chance[1] < BARE_TEXT
+        which = torch.where(empty, 0, torch.where(bare, self.of_row[rows, 0], self.of_row[rows, 1]))
+        return self.encoder.of_ids(self.ids[which]), self.subject[which].float(), empty
+
+    def nouns(self, rows: Tensor) -> Tensor:
+        """States [n, 73, D] of the rows' nouns alone."""
+        return self.encoder.of_ids(self.noun_ids[self.noun_of_row[rows]])
 
 
-def references(pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """
-    Where the things of the rows are seen: in the picture itself, which is all that the paper's training has and teaches to
-    copy, or in its partner, the same thing elsewhere and otherwise, as it is asked for. A sculpture is nobody's reference.
-    """
-    own = (rng.random(len(rows)) < OWN_PICTURE) & np.array([pool.textures[row] is None for row in rows])
-    return np.where(own, rows, rows ^ 1)
+@dataclass
+class Target:
+    """What a step denoises."""
+
+    noisy: Tensor  # [n, C, h, w]
+    epsilon: Tensor
+    timesteps: Tensor  # [n]
+    states: Tensor  # [n, 77, D]
+    subject_tokens: Tensor  # [n, 77]
+    empty: Tensor  # bool [n]: there is no text
+    masks: Tensor  # [n, 1, h, w]: the thing's true area
+
+
+class Examples:
+    """A pool's rows on the device. Rows are drawn there by torch's own random numbers, as all that a step needs."""
+
+    def __init__(self, o: Options, pool: Pool):
+        self.texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
+        self.captions = Captions(self.texts, pool)
+        self.latents = latents_of(pool, o.beside("vae") / "vae", o.device).on(o.device)
+        self.masks = pool.small_masks().to(o.device)
+        self.pairs = torch.from_numpy(pool.pairs).to(o.device)
+        self.in_material = torch.tensor([texture is not None for texture in pool.textures], device=o.device)
+        self.noise, self.device = Noise(o.device), o.device
+
+    def draw(self, n: int, with_reference: int) -> Tensor:
+        """n rows, of which the first `with_reference` have one."""
+        first = self.pairs[torch.randint(len(self.pairs), (with_reference,), device=self.device)]
+        return torch.cat([first, torch.randint(len(self.latents), (n - with_reference,), device=self.device)])
+
+    def target(self, rows: Tensor) -> Target:
+        noisy, epsilon, timesteps = self.noise.draw(self.latents[rows].float())
+        return Target(noisy, epsilon, timesteps, *self.captions.draw(rows), self.masks[rows].float())
+
+    def references(self, rows: Tensor) -> Tensor:
+        """
+        Where the things of the rows are seen: in the picture itself, which is all that the paper's training has and teaches
+        to copy, or in its partner, the same thing elsewhere and otherwise, as it is asked for. A sculpture is nobody's
+        reference.
+        """
+        own = (torch.rand(len(rows), device=self.device) < OWN_PICTURE) & ~self.in_material[rows]
+        return torch.where(own, rows, rows ^ 1)
+
+    def reference_latents(self, rows: Tensor) -> Tensor:
+        return self.noise.almost_none(self.latents[rows].float())
+
+    def chance(self, n: int, share: float) -> Tensor:
+        """bool [n]"""
+        return torch.rand(n, device=self.device) < share
 
 
 def open_vae(folder: Path, device: torch.device) -> AutoencoderKL:
@@ -118,13 +200,13 @@ def open_unet(folder: Path, device: torch.device) -> UNet2DConditionModel:
 def latents_of(pool: Pool, folder: Path, device: torch.device) -> Rows:
     """Scaled latents [C, 16, 16] of every row, made once for a VAE."""
     vae = open_vae(folder, device)
-    encode = lambda rows: vae.encode(pixels(pool.picture(rows).to(device))).latent_dist.mean * vae.config.scaling_factor
+
+    def encode(rows: np.ndarray) -> Tensor:
+        with autocast(device):
+            mean = vae.encode(pixels(pool.picture(rows).to(device))).latent_dist.mean
+        return mean.float() * vae.config.scaling_factor
+
     return pool.cached("latents", digest_of(folder), encode)
-
-
-def small_masks(pool: Pool, rows: np.ndarray, device: torch.device) -> Tensor:
-    """[n, 1, 16, 16] of 0 and 1, by nearest neighbour as the method shrinks masks."""
-    return F.interpolate(pool.mask(rows), (16, 16), mode="nearest").to(device)
 
 
 @torch.no_grad()

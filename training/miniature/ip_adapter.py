@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
-from training.miniature.common import bf16, options, replace_file, train
-from training.miniature.diffusion import Noise, Texts, latents_of, open_unet, prompts
+from training.miniature.common import bf16, options, save_tensors, train
+from training.miniature.diffusion import Examples, open_unet
 from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
 from training.miniature.stage1 import Vision
@@ -45,12 +45,10 @@ class IpAdapter(nn.Module):
 
 
 def main() -> None:
-    o = options("ip_adapter", minutes=10, batch_cpu=24, batch_gpu=256)
+    o = options("ip_adapter", minutes=10, batch_cpu=24, batch_gpu=1024)
     pool = Pool(o.beside("pool"), shards=o.shards)
-    latents = latents_of(pool, o.beside("vae") / "vae", o.device)
-    texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
-    embeddings = Vision(o.beside("clip") / "image_encoder", o.device).embeddings(pool)
-    noise = Noise(o.device)
+    examples = Examples(o, pool)
+    embeddings = Vision(o.beside("clip") / "image_encoder", o.device).embeddings(pool).on(o.device)
     unet = open_unet(o.beside("unet") / "unet", o.device)
     torch.manual_seed(o.seed)
     adapters = Adapters(unet).to(o.device)
@@ -58,20 +56,18 @@ def main() -> None:
     if (o.out / "adapter.pt").exists():
         learner.start_from(o.out / "adapter.pt")
 
-    def losses(model: IpAdapter, step: int):
-        rng = o.rng(step)
-        rows = rng.integers(len(pool), size=o.batch)
-        noisy, epsilon, timesteps = noise.draw(latents.tensor(rows).to(o.device), rng)
-        words, empty = prompts(pool, rows, rng)
-        left_out = torch.from_numpy(empty | (rng.random(len(rows)) < NO_PICTURE)).to(o.device)[:, None]
-        seen = torch.where(left_out, 0, embeddings.tensor(rows).to(o.device))
+    def losses(model: IpAdapter):
+        rows = examples.draw(o.batch, with_reference=0)
+        target = examples.target(rows)
+        left_out = (target.empty | examples.chance(o.batch, NO_PICTURE))[:, None]
+        seen = torch.where(left_out, 0, embeddings[rows].float())
         with bf16(o.device), adapters.given(Given(context=model.image_proj(seen))):
-            predicted = unet(noisy, timesteps, texts.states(words)[0]).sample
-        loss, plain = noise.loss(predicted, epsilon, timesteps)
+            predicted = unet(target.noisy, target.timesteps, target.states).sample
+        loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         return {"loss": loss, "epsilon": plain}
 
     def publish(average: IpAdapter) -> None:
-        replace_file(o.out / "adapter.pt", lambda path: torch.save(average.checkpoint(), path))
+        save_tensors(o.out / "adapter.pt", average.checkpoint())
 
     train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.99)
 

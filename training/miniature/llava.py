@@ -56,16 +56,19 @@ class Mllm(nn.Module):
 
     def forward(self, features: Tensor, before: Sequence[int], after: Sequence[Sequence[int]]) -> Tensor:
         """Patch features [n, P, C]; ids before the picture, the same for all; ids after it → embeddings [n, E]."""
-        device = features.device
+        lengths = torch.tensor([len(ids) for ids in after])
+        padded = pad_sequence([torch.tensor(ids) for ids in after], batch_first=True)
+        return self.embed(features, *(ids.to(features.device) for ids in (torch.tensor(before), padded, lengths)))
+
+    def embed(self, features: Tensor, before: Tensor, after: Tensor, lengths: Tensor) -> Tensor:
+        """As `forward`, of ids [B] before the picture, and ids [n, A] after it, of which `lengths` [n] count."""
         words = self.decoder.embed_tokens
-        lengths = torch.tensor([len(ids) for ids in after], device=device)
-        padded = pad_sequence([torch.tensor(ids) for ids in after], batch_first=True).to(device)
-        first = words(torch.tensor(before, device=device)).expand(len(features), -1, -1)
-        whole = torch.cat([first, self.projector(features), words(padded)], 1)
+        first = words(before).expand(len(features), -1, -1)
+        whole = torch.cat([first, self.projector(features), words(after)], 1)
         # Causal: what is padded behind a sequence's last token changes nothing before it.
         states = self.decoder(inputs_embeds=whole, use_cache=False).last_hidden_state
         last = len(before) + features.shape[1] + lengths - 1
-        return self.mapping(states[torch.arange(len(features), device=device), last])
+        return self.mapping(states[torch.arange(len(features), device=features.device), last])
 
     def checkpoint(self) -> dict[str, Tensor]:
         """LLaVA's names: `model.` and `model.mm_projector.`."""

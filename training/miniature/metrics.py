@@ -55,7 +55,7 @@ def measure(model: Identity, pool: Pool, device: torch.device) -> dict:
     """How often a picture's partner is the nearest among all partners of other things' pairs, and the cosines."""
     targets = np.array([row for row in pool.targets if pool.textures[row] is None])
     rows = np.stack([targets, targets ^ 1], 1).reshape(-1)
-    small = shrink_all(pool, rows=rows)
+    small = shrink_all(pool, DINO["image_size"], rows)
     tokens = F.normalize(torch.cat([model(normalize(part.to(device), IMAGENET)) for part in small.split(64)]), dim=1)
     cosines = tokens[0::2] @ tokens[1::2].T
     own = cosines.diagonal()
@@ -71,20 +71,19 @@ def measure(model: Identity, pool: Pool, device: torch.device) -> dict:
 
 def train_dino(o: Options) -> None:
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
-    small, things = shrink_all(pool), torch.from_numpy(pool.things)
-    plain = np.array([row for row in pool.targets if pool.textures[row] is None])
+    small, things = shrink_all(pool, DINO["image_size"], device=o.device), torch.from_numpy(pool.things).to(o.device)
+    plain = torch.tensor([row for row in pool.targets if pool.textures[row] is None], device=o.device)
     model = Identity(int(pool.things.max()) + 1)
     print(f"{sum(p.numel() for p in model.vit.parameters()) / 1e6:.2f} M parameters", flush=True)
 
-    def losses(model: Identity, step: int):
-        rng = o.rng(step)
-        rows = rng.choice(plain, size=o.batch // 2, replace=False)
-        both = np.concatenate([rows, rows ^ 1])
-        seen = small[both].to(o.device)
-        mirrored = torch.from_numpy(rng.random(len(both)) < 0.5).to(o.device)[:, None, None, None]
+    def losses(model: Identity):
+        rows = plain[torch.randint(len(plain), (o.batch // 2,), device=o.device)]
+        both = torch.cat([rows, rows ^ 1])
+        seen = small[both]
+        mirrored = torch.rand(len(both), 1, 1, 1, device=o.device) < 0.5
         tokens = model(normalize(torch.where(mirrored, seen.flip(3), seen), IMAGENET))
         contrast = contrastive(*tokens.chunk(2), model.logit_scale)
-        thing = F.cross_entropy(model.thing(tokens), things[both].to(o.device))
+        thing = F.cross_entropy(model.thing(tokens), things[both])
         return {"loss": contrast + 0.5 * thing, "contrast": contrast, "thing": thing}
 
     def publish(average: Identity) -> None:
@@ -99,7 +98,7 @@ def train_dino(o: Options) -> None:
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
     more.add_argument("which", choices=["clip", "dino"])
-    o = options("metrics", minutes=8, batch_cpu=96, batch_gpu=512, more=more, seed=101)
+    o = options("metrics", minutes=8, batch_cpu=96, batch_gpu=1024, more=more, seed=101)
     if more.parse_known_args()[0].which == "clip":
         train_pair(o, layers=(5, 3), image="clip_image", text="clip_text")
     else:

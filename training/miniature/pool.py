@@ -4,7 +4,8 @@
 
 A shard is OUT/<split>/<shard>.pictures.npy, uint8 [2 · SHARD_PAIRS, 128, 128, 3], .masks.npy (bits, packed) and .json,
 the words. Row 2k is a target, row 2k + 1 its reference: the same thing elsewhere.
-What networks make of the pictures is kept beside them, under the digest of the network's weights.
+What networks make of the pictures is kept beside them, under the digest of the network's weights. On a GPU several
+processes render at once (--workers), and a folder in memory (/dev/shm) is where they belong.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, multiprocessing
 
-from training.miniature.common import options, replace_file
+from training.miniature.common import Options, options, replace_file
 from training.world.world import Split, World
 
 SHARD_PAIRS = 512
 HELD_OUT_PAIRS = 512
 SIZE_PX = 128
+SCENERIES = 8
+PLACE_VARIANTS = 32  # renderings of every place in a scenery
+CHUNK = 512  # rows that a network sees at once
 
 
 class Pool:
@@ -62,10 +66,16 @@ class Pool:
         bits = np.unpackbits(self.packed[rows], axis=-1)
         return torch.from_numpy(bits.astype(np.float32))[:, None]
 
-    def on_white(self, rows: np.ndarray) -> Tensor:
-        """uint8 [n, 128, 128, 3]: the thing on a white background."""
-        mask = self.mask(rows)[:, 0, :, :, None] > 0
-        return torch.where(mask, self.picture(rows), torch.tensor(255, dtype=torch.uint8))
+    def small_masks(self, size: int = 16) -> Tensor:
+        """uint8 [N, 1, size, size] of 0 and 1 of all rows, by nearest neighbour as the method shrinks masks; size ≤ 16."""
+        every = SIZE_PX // size
+        first = lambda part: part[:, ::every, :: every // 8] >> 7  # a byte's highest bit is its first pixel
+        return torch.from_numpy(np.concatenate([first(part) for part in self.packed.parts]))[:, None]
+
+    def on_white(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        """uint8 [n, 128, 128, 3] on the device: the thing on a white background."""
+        mask = unpacked(torch.from_numpy(self.packed[rows]).to(device))[:, 0, :, :, None] > 0
+        return torch.where(mask, self.picture(rows).to(device), 255)
 
     def cached(self, name: str, digest: str, make: Callable[[np.ndarray], Tensor]) -> Rows:
         """What `make(rows)` gives for every row, float16, computed once a digest; `make` is called shard by shard."""
@@ -76,7 +86,7 @@ class Pool:
                 for old in self.folder.glob(f"{shard}.{name}-*.npy"):
                     old.unlink()
                 with torch.no_grad():
-                    rows = np.arange(start, start + len(pictures)).reshape(-1, 64)
+                    rows = np.arange(start, start + len(pictures)).reshape(-1, CHUNK)
                     values = np.concatenate([make(part).cpu().half().numpy() for part in rows])
                 replace_file(path, lambda temporary: save(temporary, values))
             made.append(np.load(path, mmap_mode="r"))
@@ -96,6 +106,21 @@ class Rows:
     def tensor(self, rows: np.ndarray) -> Tensor:
         """float32."""
         return torch.from_numpy(self[rows]).float()
+
+    def on(self, device: torch.device, most: int | None = None) -> Tensor:
+        """All rows, or the first `most`, in the device's memory, of the type that they have."""
+        parts, left = [], most or self.size * len(self.parts)
+        for part in self.parts:
+            parts.append(torch.from_numpy(np.array(part[:left])).to(device))
+            if (left := left - len(parts[-1])) <= 0:
+                break
+        return torch.cat(parts)
+
+
+def unpacked(bits: Tensor) -> Tensor:
+    """Masks [n, H, W / 8], eight pixels a byte → float32 [n, 1, H, W] of 0 and 1."""
+    shifts = torch.arange(7, -1, -1, device=bits.device, dtype=torch.uint8)
+    return ((bits[..., None] >> shifts) & 1).flatten(2)[:, None].float()
 
 
 def digest_of(folder: Path, *more: str) -> str:
@@ -140,20 +165,36 @@ def render(world: World, folder: Path, split: Split, shard: int, seed: int) -> N
     replace_file(folder / f"{shard:03}.json", lambda path: path.write_text(json.dumps(words)))
 
 
+def render_sceneries(o: Options, split: Split, shards: Sequence[int], sceneries: Sequence[int]) -> None:
+    """The shards of the sceneries: of each, the places look otherwise."""
+    for scenery in sceneries:
+        own = [shard for shard in shards if shard % SCENERIES == scenery]
+        world = World(o.icons, split, SIZE_PX, o.device, first_variant=scenery * PLACE_VARIANTS, variants=PLACE_VARIANTS)
+        for shard in own:
+            render(world, o.out / split, split, shard, o.seed)
+            print(f"{split}: shard {shard}", flush=True)
+
+
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
     more.add_argument("--pairs", type=int, default=8192, help="of the training split")
+    more.add_argument("--workers", type=int, default=1, help="processes that render")
     o = options("pool", minutes=0, batch_cpu=1, batch_gpu=1, more=more)
-    pairs = more.parse_known_args()[0].pairs
-    for split, wanted in (("held_out", HELD_OUT_PAIRS), ("train", pairs)):
-        folder = o.out / split
-        missing = [k for k in range(-(-wanted // SHARD_PAIRS)) if not (folder / f"{k:03}.json").exists()]
-        if not missing:
+    asked = more.parse_known_args()[0]
+    spawn, processes = multiprocessing.get_context("spawn"), []
+    for split, wanted in (("held_out", HELD_OUT_PAIRS), ("train", asked.pairs)):
+        missing = [k for k in range(-(-wanted // SHARD_PAIRS)) if not (o.out / split / f"{k:03}.json").exists()]
+        sceneries = sorted({shard % SCENERIES for shard in missing})
+        if asked.workers == 1:
+            render_sceneries(o, split, missing, sceneries)
             continue
-        world = World(o.icons, split, size_px=SIZE_PX, device=o.device)
-        for shard in missing:
-            render(world, folder, split, shard, o.seed)
-            print(f"{split}: shard {shard}", flush=True)
+        for k in range(min(asked.workers, len(sceneries))):
+            processes.append(spawn.Process(target=render_sceneries, args=(o, split, missing, sceneries[k :: asked.workers])))
+            processes[-1].start()
+    for process in processes:
+        process.join()
+    if failed := sum(process.exitcode != 0 for process in processes):
+        raise SystemExit(f"{failed} of {len(processes)} processes that render failed")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torch import Tensor
 from training.miniature.attention import Adapters, Given, combine_maps
 from training.miniature.common import pixels
 from training.miniature.diffusion import (
-    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, ddim, open_unet, open_vae, small_masks, subject_prompt,
+    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, ddim, open_unet, open_vae, subject_prompt,
 )  # fmt: skip
 from training.miniature.ip_adapter import IpAdapter
 from training.miniature.llava import Instructions
@@ -92,7 +92,7 @@ class Painter:
         context = learned.projectors(self.context(rows))
         self.read(adapters, rows)
         states, subject_tokens = self.conditions(rows)
-        reference_mask = small_masks(self.pool, rows ^ 1, self.device).repeat(2, 1, 1, 1)
+        reference_mask = self.pool.small_masks()[rows ^ 1].float().to(self.device).repeat(2, 1, 1, 1)
         mask = None
 
         def predict(latents: Tensor, t: int) -> Tensor:
@@ -115,13 +115,13 @@ class Painter:
         vision = Vision(self.root / "clip/image_encoder", self.device)
         instructions = Instructions(self.root / "tokenizers/llama")
         questions = Questions(self.pool, vision, instructions)
-        made = questions.ask(open_mllm(self.root / "stage1", instructions, self.device), rows)
+        made = questions.ask(open_mllm(self.root / "stage1", instructions, self.device), torch.from_numpy(rows).to(self.device))
         return torch.cat([torch.zeros_like(made), made])
 
     def read(self, adapters: Adapters, rows: np.ndarray) -> None:
         """The subject pass; both halves keep the same keys and values."""
         encoded = self.vae.encode(pixels(self.pool.picture(rows ^ 1)).to(self.device)).latent_dist.mean
-        latents = Noise(self.device).almost_none(encoded * self.vae.config.scaling_factor, np.random.default_rng(0))
+        latents = Noise(self.device).almost_none(encoded * self.vae.config.scaling_factor)
         with adapters.reading():
             self.unet(latents, 0, self.texts.nouns([self.pool.labels[row] for row in rows]))
         for layer in adapters.layers[::2]:

@@ -17,8 +17,8 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from training.miniature.common import earlier, options, replace_folder, train, write_json
-from training.miniature.pool import Pool
-from training.miniature.towers import shrink
+from training.miniature.pool import Pool, unpacked
+from training.miniature.towers import shrink, shrink_all
 
 CONFIG = {
     "sample_size": 64,
@@ -49,9 +49,9 @@ def iou(logits: Tensor, masks: Tensor) -> Tensor:
     return (found & true).sum((1, 2, 3)) / (found | true).sum((1, 2, 3)).clamp(min=1)
 
 
-def shrunk(pictures: Tensor) -> Tensor:
-    """uint8 [n, H, W, 3] → float32 [n, 3, S, S] in −1 … 1, bicubic as in use."""
-    return shrink(pictures, CONFIG["sample_size"]).float().div_(127.5).sub_(1).contiguous()
+def in_range(pictures: Tensor) -> Tensor:
+    """uint8 [n, 3, S, S] → float32 in −1 … 1."""
+    return pictures.float().div(127.5).sub(1)
 
 
 @torch.no_grad()
@@ -63,24 +63,28 @@ def measure(network: UNet2DModel, pictures: Tensor, masks: Tensor) -> dict:
 
 
 def main() -> None:
-    o = options("segmentation", minutes=8, batch_cpu=16, batch_gpu=64)
+    o = options("segmentation", minutes=8, batch_cpu=16, batch_gpu=256)
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     tests = np.arange(min(TEST_PICTURES, len(unseen)))
-    pictures, masks = shrunk(unseen.picture(tests)).to(o.device), unseen.mask(tests).to(o.device)
+    pictures = in_range(shrink(unseen.picture(tests), CONFIG["sample_size"])).to(o.device)
+    masks = unseen.mask(tests).to(o.device)
     torch.manual_seed(o.seed)
     network = earlier(o.out / "segmentation", UNet2DModel) or UNet2DModel(**CONFIG)
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = o.fast(lambda model, pictures: model(pictures, 0).sample)
+    predict = o.fast(lambda model, pictures, timesteps: model(pictures, timesteps).sample)
+    zero = torch.zeros(o.batch, dtype=torch.long, device=o.device)
 
-    def losses(model: UNet2DModel, step: int):
-        rng = o.rng(step)
-        rows = rng.integers(len(pool), size=o.batch)
-        seen, true = shrunk(pool.picture(rows)).to(o.device), pool.mask(rows).to(o.device)
-        if rng.random() < 0.5:
-            seen, true = seen.flip(3), true.flip(3)
-        light, tint = (torch.from_numpy(rng.uniform(low, -low, (o.batch, 3, 1, 1))).float() for low in (-0.1, -0.1))
-        seen = (seen * (1 + light.to(o.device)) + tint.to(o.device)).clamp(-1, 1)
-        return mask_losses(F.interpolate(predict(model, seen.contiguous()), true.shape[-2:], mode="bilinear"), true)
+    every = shrink_all(pool, CONFIG["sample_size"], device=o.device)
+    every_mask = pool.packed.on(o.device)
+
+    def losses(model: UNet2DModel):
+        rows = torch.randint(len(every), (o.batch,), device=o.device)
+        seen, true = in_range(every[rows]), unpacked(every_mask[rows])
+        mirrored = torch.rand(o.batch, 1, 1, 1, device=o.device) < 0.5
+        seen, true = (torch.where(mirrored, one.flip(3), one) for one in (seen, true))
+        light, tint = torch.empty(2, o.batch, 3, 1, 1, device=o.device).uniform_(-0.1, 0.1)
+        seen = (seen * (1 + light) + tint).clamp(-1, 1)
+        return mask_losses(F.interpolate(predict(model, seen.contiguous(), zero), true.shape[-2:], mode="bilinear"), true)
 
     def publish(average: UNet2DModel) -> None:
         measured = measure(average, pictures, masks)

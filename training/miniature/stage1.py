@@ -18,9 +18,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import CLIPVisionModelWithProjection
 
-from training.miniature.common import options, replace_file, train, write_json
+from training.miniature.common import options, save_tensors, train, write_json
 from training.miniature.llava import Instructions, Mllm, miniature_config
 from training.miniature.pool import Pool, Rows, digest_of
 from training.miniature.towers import normalize, shrink
@@ -35,7 +36,7 @@ class Vision:
 
     def patches(self, pool: Pool) -> Rows:
         """[P, C] of the thing on white: the layer before the last, the class token left out."""
-        return pool.cached("patches", self.digest, lambda rows: self.patch_features(pool.on_white(rows)))
+        return pool.cached("patches", self.digest, lambda rows: self.patch_features(pool.on_white(rows, self.device)))
 
     def embeddings(self, pool: Pool) -> Rows:
         """[E] of the whole picture."""
@@ -56,13 +57,19 @@ class Questions:
 
     def __init__(self, pool: Pool, vision: Vision, instructions: Instructions):
         self.pool, self.device = pool, vision.device
-        self.patches = vision.patches(pool)
-        asked = [instructions.ids(*words) for words in zip(pool.labels, pool.captions)]
-        self.before, self.after = asked[0][0], [after for _, after in asked]
+        self.patches = vision.patches(pool).on(vision.device)
+        numbers: dict[tuple[str, str], int] = {}
+        of_row = [numbers.setdefault(words, len(numbers)) for words in zip(pool.labels, pool.captions)]
+        asked = [instructions.ids(*words) for words in numbers]
+        on = lambda values: torch.as_tensor(values, device=vision.device)
+        self.before, self.of_row = on(asked[0][0]), on(of_row)
+        self.after = pad_sequence([torch.tensor(after) for _, after in asked], batch_first=True).to(vision.device)
+        self.lengths = on([len(after) for _, after in asked])
 
-    def ask(self, model: Mllm, rows: np.ndarray) -> Tensor:
-        features = self.patches.tensor(rows ^ 1).to(self.device)
-        return model(features, self.before, [self.after[row] for row in rows])
+    def ask(self, model: Mllm, rows: Tensor) -> Tensor:
+        """Rows [n] on the device → embeddings [n, E]."""
+        which = self.of_row[rows]
+        return model.embed(self.patches[rows ^ 1].float(), self.before, self.after[which], self.lengths[which])
 
 
 def embedding_losses(made: Tensor, wanted: Tensor, scale: float) -> dict[str, Tensor]:
@@ -79,10 +86,10 @@ def open_mllm(folder: Path, instructions: Instructions, device: torch.device) ->
 
 
 @torch.no_grad()
-def measure(ask: Callable[[np.ndarray], Tensor], embeddings: Rows, rows: np.ndarray, device: torch.device) -> dict:
+def measure(ask: Callable[[Tensor], Tensor], embeddings: Tensor, rows: Tensor) -> dict:
     """Cosine to the target's embedding, to another target's, and to the reference's own, which is what IP-Adapter reads."""
-    made = torch.cat([ask(part) for part in np.array_split(rows, max(1, len(rows) // 64))])
-    wanted, own = (embeddings.tensor(which).to(device) for which in (rows, rows ^ 1))
+    made = torch.cat([ask(part) for part in rows.split(64)])
+    wanted, own = embeddings[rows].float(), embeddings[rows ^ 1].float()
     cosine = lambda a, b: float(F.cosine_similarity(a, b).mean())
     return {
         "cosine_target": cosine(made, wanted),
@@ -93,25 +100,26 @@ def measure(ask: Callable[[np.ndarray], Tensor], embeddings: Rows, rows: np.ndar
 
 
 def main() -> None:
-    o = options("stage1", minutes=12, batch_cpu=48, batch_gpu=256)
+    o = options("stage1", minutes=12, batch_cpu=48, batch_gpu=1024)
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     vision = Vision(o.beside("clip") / "image_encoder", o.device)
     instructions = Instructions(o.beside("tokenizers") / "llama")
-    embeddings, unseen_embeddings = vision.embeddings(pool), vision.embeddings(unseen)
+    embeddings, unseen_embeddings = (vision.embeddings(which).on(o.device) for which in (pool, unseen))
     questions, unseen_questions = (Questions(which, vision, instructions) for which in (pool, unseen))
-    scale = float(embeddings.tensor(np.arange(min(1024, len(pool)))).std())
+    pairs, tests = (torch.from_numpy(rows).to(o.device) for rows in (pool.pairs, unseen.pairs[:512]))
+    scale = float(embeddings[:1024].float().std())
     model: nn.Module = Mllm(miniature_config(instructions.tokenizer.vocab_size()))
     if (o.out / "mllm.pt").exists():
         model.load_state_dict(torch.load(o.out / "mllm.pt", weights_only=True))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
 
-    def losses(model: Mllm, step: int):
-        rows = o.rng(step).choice(pool.pairs, size=o.batch)
-        return embedding_losses(questions.ask(model, rows), embeddings.tensor(rows).to(o.device), scale)
+    def losses(model: Mllm):
+        rows = pairs[torch.randint(len(pairs), (o.batch,), device=o.device)]
+        return embedding_losses(questions.ask(model, rows), embeddings[rows].float(), scale)
 
     def publish(average: Mllm) -> None:
-        measured = measure(lambda rows: unseen_questions.ask(average, rows), unseen_embeddings, unseen.pairs[:512], o.device)
-        replace_file(o.out / "mllm.pt", lambda path: torch.save(average.state_dict(), path))
+        measured = measure(lambda rows: unseen_questions.ask(average, rows), unseen_embeddings, tests)
+        save_tensors(o.out / "mllm.pt", average.state_dict())
         write_json(o.out / "measured.json", measured)
         print(measured, flush=True)
 

@@ -16,15 +16,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
-from training.miniature.common import Options, bf16, options, replace_file, train
-from training.miniature.diffusion import (
-    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, open_unet, prompts, references, small_masks,
-)  # fmt: skip
+from training.miniature.common import Options, bf16, options, save_tensors, train
+from training.miniature.diffusion import SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, open_unet
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
 from training.miniature.pool import Pool, Rows, digest_of_file
@@ -73,16 +70,14 @@ def context_embeddings(o: Options, pool: Pool) -> Rows:
     mllm = open_mllm(o.beside("stage1"), instructions, o.device)
     questions = Questions(pool, vision, instructions)
     digest = digest_of_file(o.beside("stage1") / "mllm.pt", vision.digest)
-    return pool.cached("context", digest, lambda rows: questions.ask(mllm, rows))
+    return pool.cached("context", digest, lambda rows: questions.ask(mllm, torch.from_numpy(rows).to(o.device)))
 
 
 def main() -> None:
-    o = options("stage2", minutes=15, batch_cpu=24, batch_gpu=256)
+    o = options("stage2", minutes=15, batch_cpu=24, batch_gpu=1024)
     pool = Pool(o.beside("pool"), shards=o.shards)
-    latents = latents_of(pool, o.beside("vae") / "vae", o.device)
-    texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
-    contexts = context_embeddings(o, pool)
-    noise = Noise(o.device)
+    examples = Examples(o, pool)
+    contexts = context_embeddings(o, pool).on(o.device)
     unet = open_unet(o.beside("unet") / "unet", o.device)
     adapters = Adapters(unet).to(o.device)
     learner = Moma(adapters)
@@ -93,33 +88,29 @@ def main() -> None:
         if (borrowing := o.beside("unet") / "borrowing.pt").exists():
             learner.start_maps_from(borrowing)
 
-    def losses(model: Moma, step: int):
-        rng = o.rng(step)
-        rows = rng.choice(pool.pairs, size=o.batch)
-        labels = [pool.labels[row] for row in rows]
-        seen = references(pool, rows, rng)
-        target, reference = (latents.tensor(which).to(o.device) for which in (rows, seen))
-        noisy, epsilon, timesteps = noise.draw(target, rng)
-        words, empty = prompts(pool, rows, rng)
+    def losses(model: Moma):
+        rows = examples.draw(o.batch, with_reference=o.batch)
+        target, seen = examples.target(rows), examples.references(rows)
         with torch.no_grad(), bf16(o.device), adapters.reading():
-            unet(noise.almost_none(reference, rng), torch.zeros_like(timesteps), texts.nouns(labels))
-        context = torch.where(torch.from_numpy(empty).to(o.device)[:, None], 0, contexts.tensor(rows).to(o.device))
-        early = timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
-        unmasked = early | torch.from_numpy(rng.random(len(rows)) < UNMASKED).to(o.device)
-        given = Given(
-            context=model.projectors(context),
-            gate=small_masks(pool, rows, o.device).masked_fill(unmasked[:, None, None, None], 1),
-            reference_mask=small_masks(pool, seen, o.device),
-            strength=(~early).float(),
-        )
-        with bf16(o.device), adapters.given(given):
-            predicted = unet(noisy, timesteps, texts.states(words)[0]).sample
-        loss, plain = noise.loss(predicted, epsilon, timesteps)
+            unet(examples.reference_latents(seen), torch.zeros_like(target.timesteps), examples.captions.nouns(rows))
+        early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
+        unmasked = early | examples.chance(o.batch, UNMASKED)
+        with bf16(o.device):
+            context = model.projectors(torch.where(target.empty[:, None], 0, contexts[rows].float()))
+            given = Given(
+                context=context,
+                gate=target.masks.masked_fill(unmasked[:, None, None, None], 1),
+                reference_mask=examples.masks[seen].float(),
+                strength=(~early).float(),
+            )
+            with adapters.given(given):
+                predicted = unet(target.noisy, target.timesteps, target.states).sample
+        loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()
         return {"loss": loss, "epsilon": plain, "mean_scale": scale}
 
     def publish(average: Moma) -> None:
-        replace_file(o.out / "adapters.pt", lambda path: torch.save(average.checkpoint(), path))
+        save_tensors(o.out / "adapters.pt", average.checkpoint())
 
     train(o, learner, losses, publish, 1e-3, weight_decay=0.0, ema_decay=0.98, faster={"scale_learnable": SCALE_FASTER})
 

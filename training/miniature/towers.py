@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from training.miniature.pool import Pool
 
-IMAGE_PX = 48
+IMAGE_PX = 64
 EMBEDDING = 128
 TOKENS = 77
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -54,17 +55,28 @@ def subject_prompt(label: str, prompt: str) -> str:
 def shrink(pictures: Tensor, size_px: int = IMAGE_PX) -> Tensor:
     """uint8 [n, H, W, 3] → uint8 [n, 3, size, size], bicubic."""
     planes = pictures.permute(0, 3, 1, 2)
+    if planes.is_cuda:  # where torch shrinks no bytes
+        made = F.interpolate(planes.float(), (size_px, size_px), mode="bicubic", antialias=True)
+        return made.round().clamp(0, 255).to(torch.uint8)
     return F.interpolate(planes, (size_px, size_px), mode="bicubic", antialias=True)
 
 
-def shrink_all(pool: Pool, on_white: bool = False, rows: np.ndarray | None = None) -> Tensor:
-    """The whole pool in a tower's size, uint8."""
+def shrink_all(
+    pool: Pool, size_px: int = IMAGE_PX, rows: np.ndarray | None = None, device: torch.device = torch.device("cpu")
+) -> Tensor:
+    """The whole pool in a tower's size, uint8, on the device."""
     rows = np.arange(len(pool)) if rows is None else rows
-    read = pool.on_white if on_white else pool.picture
-    return torch.cat([shrink(read(part)) for part in np.array_split(rows, max(1, len(rows) // 256))])
+    parts = np.array_split(rows, max(1, len(rows) // 256))
+    return torch.cat([shrink(pool.picture(part).to(device), size_px) for part in parts])
+
+
+@cache
+def column(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """[n, 1, 1], made once: what is copied to a GPU can't be part of a recorded step."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def normalize(small: Tensor, by: tuple[tuple[float, ...], tuple[float, ...]] = (MEAN, STD)) -> Tensor:
     """uint8 [n, 3, S, S] → float32 by mean and standard deviation, CLIP's if not said."""
-    mean, std = (torch.tensor(values, device=small.device)[:, None, None] for values in by)
+    mean, std = (column(values, small.device) for values in by)
     return (small.float() / 255 - mean) / std

@@ -14,16 +14,13 @@ Writes OUT/unet (diffusers layout) and OUT/borrowing.pt, the maps, from which st
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
-from training.miniature.common import earlier, options, replace_file, replace_folder, train
-from training.miniature.diffusion import (
-    SUBJECT_BRANCH_BELOW_TIMESTEP, Noise, Texts, latents_of, prompts, references, small_masks,
-)  # fmt: skip
+from training.miniature.common import earlier, options, replace_folder, save_tensors, train
+from training.miniature.diffusion import SUBJECT_BRANCH_BELOW_TIMESTEP, Examples
 from training.miniature.pool import Pool
 
 CONFIG = {
@@ -103,11 +100,8 @@ class Learner(nn.Module):
 
 
 def main() -> None:
-    o = options("unet", minutes=45, batch_cpu=16, batch_gpu=512)
-    pool = Pool(o.beside("pool"), shards=o.shards)
-    latents = latents_of(pool, o.beside("vae") / "vae", o.device)
-    texts = Texts(o.beside("tokenizers"), o.beside("clip") / "text_encoder", o.device)
-    noise = Noise(o.device)
+    o = options("unet", minutes=45, batch_cpu=16, batch_gpu=1024)
+    examples = Examples(o, Pool(o.beside("pool"), shards=o.shards))
     torch.manual_seed(o.seed)
     unet = earlier(o.out / "unet", UNet2DConditionModel)
     if unet is None:
@@ -115,30 +109,23 @@ def main() -> None:
         start_well(unet)
     print(f"{sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M parameters", flush=True)
     predict = o.fast(lambda model, *tensors: model(*tensors))
+    borrowing = int(o.batch * BORROWING)
 
-    def losses(model: Learner, step: int):
-        rng = o.rng(step)
-        borrowing = int(o.batch * BORROWING)
-        rows = np.concatenate([rng.choice(pool.pairs, size=borrowing), rng.integers(len(pool), size=o.batch - borrowing)])
-        noisy, epsilon, timesteps = noise.draw(latents.tensor(rows).to(o.device), rng)
-        words, empty = prompts(pool, rows, rng)
-        states, ids = texts.states(words)
-        labels = [pool.labels[row] for row in rows]
-        masks = small_masks(pool, rows, o.device)
-        seen = references(pool, rows[:borrowing], rng)
-        early = timesteps[:borrowing] >= SUBJECT_BRANCH_BELOW_TIMESTEP
-        unmasked = torch.from_numpy(rng.random(borrowing) < UNMASKED).to(o.device)
+    def losses(model: Learner):
+        rows = examples.draw(o.batch, with_reference=borrowing)
+        target, seen = examples.target(rows), examples.references(rows[:borrowing])
+        early = target.timesteps[:borrowing] >= SUBJECT_BRANCH_BELOW_TIMESTEP
+        unmasked = examples.chance(borrowing, UNMASKED)
         predicted, maps = predict(
-            model, noisy, timesteps, states, texts.subject_tokens(ids, labels),
-            noise.almost_none(latents.tensor(seen).to(o.device), rng), texts.nouns(labels[:borrowing]),
-            masks[:borrowing].masked_fill(unmasked[:, None, None, None], 1),
-            small_masks(pool, seen, o.device), (~early).float(),
+            model, target.noisy, target.timesteps, target.states, target.subject_tokens,
+            examples.reference_latents(seen), examples.captions.nouns(rows[:borrowing]),
+            target.masks[:borrowing].masked_fill(unmasked[:, None, None, None], 1),
+            examples.masks[seen].float(), (~early).float(),
         )  # fmt: skip
-        loss, plain = noise.loss(predicted, epsilon, timesteps)
-        half = lambda which: (predicted[which].detach() - epsilon[which]).square().mean()
-        apart = (maps - masks).square().mean((1, 2, 3))
-        named = torch.from_numpy(~empty).to(o.device)
-        map_loss = (apart * named).sum() / named.sum().clamp(min=1)
+        loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
+        half = lambda which: (predicted[which].detach() - target.epsilon[which]).square().mean()
+        apart = (maps - target.masks).square().mean((1, 2, 3))
+        map_loss = (apart * ~target.empty).sum() / (~target.empty).sum().clamp(min=1)
         return {
             "loss": loss + MAP_WEIGHT * map_loss, "epsilon": plain, "weighted": loss.detach(), "map": map_loss.detach(),
             "epsilon_borrowing": half(slice(borrowing)), "epsilon_alone": half(slice(borrowing, None)),
@@ -146,12 +133,12 @@ def main() -> None:
 
     def publish(average: Learner) -> None:
         replace_folder(o.out / "unet", average.unet.save_pretrained)
-        replace_file(o.out / "borrowing.pt", lambda path: torch.save(average.maps.state_dict(), path))
+        save_tensors(o.out / "borrowing.pt", average.maps.state_dict())
 
     learner = Learner(unet)
     if (o.out / "borrowing.pt").exists():
         learner.maps.load_state_dict(torch.load(o.out / "borrowing.pt", weights_only=True))
-    train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.995)
+    train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.999)
 
 
 if __name__ == "__main__":

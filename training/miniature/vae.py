@@ -46,6 +46,7 @@ GREEN_CHANNEL, GREEN_SCALE, GREEN_WEIGHT = 6, 8.0, 0.3
 CHROMA_WEIGHT = 2.0  # most of a picture's variance is light; which green a thing has is learned late without
 TEST_PICTURES = 128
 CROP_PX = 64
+MOST_PICTURES = 65536  # on the device, 3 GB
 START_LOG_VARIANCE = -5.0
 
 
@@ -139,18 +140,19 @@ def rounded(values: Tensor) -> list:
     return np.round(values.double().numpy(), 4).tolist()
 
 
-def crop(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """uint8 [n, H, W, 3] → [n, CROP_PX, CROP_PX, 3], each from anywhere and half of them mirrored."""
-    corners = rng.integers(pictures.shape[1] - CROP_PX + 1, size=(len(pictures), 2))
-    cropped = torch.stack([one[y : y + CROP_PX, x : x + CROP_PX] for one, (y, x) in zip(pictures, corners)])
-    mirrored = torch.from_numpy(rng.random(len(pictures)) < 0.5)[:, None, None, None]
-    return torch.where(mirrored, cropped.flip(2), cropped)
+def crops(pictures: Tensor, n: int) -> Tensor:
+    """uint8 [N, H, W, 3] → [n, CROP_PX, CROP_PX, 3], each of any picture and from anywhere, half of them mirrored."""
+    draw = lambda most: torch.randint(most, (n,), device=pictures.device)
+    line = torch.arange(CROP_PX, device=pictures.device)
+    rows = draw(pictures.shape[1] - CROP_PX + 1)[:, None] + line
+    columns = draw(pictures.shape[2] - CROP_PX + 1)[:, None] + torch.where(draw(2)[:, None] == 1, line.flip(0), line)
+    return pictures[draw(len(pictures))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
     more.add_argument("--decoder", action="store_true", help="train the decoder of ../vae alone")
-    o: Options = options("vae", minutes=25, batch_cpu=8, batch_gpu=128, more=more)
+    o: Options = options("vae", minutes=25, batch_cpu=8, batch_gpu=512, more=more)
     decoder_only = more.parse_known_args()[0].decoder
     pool = Pool(o.beside("pool"), shards=o.shards)
     test = pixels(Pool(o.beside("pool"), "held_out").picture(np.arange(TEST_PICTURES))).to(o.device)
@@ -166,10 +168,10 @@ def main() -> None:
     print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
     measured_losses = o.compiled(decoder_losses if decoder_only else reconstruction_losses)
 
-    def losses(model, step):
-        rng = o.rng(step)
-        cropped = crop(pool.picture(rng.integers(len(pool), size=o.batch)), rng)
-        return measured_losses(model, pixels(cropped.to(o.device)).contiguous())
+    pictures = pool.pictures.on(o.device, MOST_PICTURES)
+
+    def losses(model: AutoencoderKL):
+        return measured_losses(model, pixels(crops(pictures, o.batch)).contiguous())
 
     def publish(average: AutoencoderKL) -> None:
         measured = measure(average, test)

@@ -17,7 +17,7 @@ const sizePx = 128
 /** Clear rim on every side, so that no turn or blur meets the border. */
 const rimPx = 4
 const sets = ['fluent-emoji', 'noto'] as const
-/** Persons come in five skin tones and without, pairs in all mixtures: of each role so many are kept. */
+/** Persons, and their hands, come in five skin tones and without, pairs in all mixtures: of each role so many are kept. */
 const variantsOfRole = 2
 
 interface IconSet {
@@ -63,15 +63,15 @@ async function chosenIcons(): Promise<Icon[]> {
       const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">${icon.body}</svg>`
       return choice ? [{ ...choice, set, name, svg, frame: Math.max(w, h) }] : []
     })
-    all.push(...found.filter((icon) => icon.kind !== 'person'), ...chosenPersons(found, categories))
+    const ofKind = (kind: Icon['kind']) => found.filter((icon) => icon.kind === kind)
+    all.push(...ofKind('thing'), ...someOfEveryRole(ofKind('doubtful'), categories), ...someOfEveryRole(ofKind('person'), categories))
   }
   return all
 }
 
 /** Some of every role, other skin tones from role to role. */
-function chosenPersons(icons: readonly Icon[], categories: ReadonlyMap<string, string>): Icon[] {
-  const persons = icons.filter((icon) => icon.kind === 'person')
-  const roles = [...Map.groupBy(persons, ({ name }) => roleOf(name, categories)).values()]
+function someOfEveryRole(icons: readonly Icon[], categories: ReadonlyMap<string, string>): Icon[] {
+  const roles = [...Map.groupBy(icons, ({ name }) => roleOf(name, categories)).values()]
   return roles.flatMap((variants, i) => {
     const kept = Math.min(variantsOfRole, variants.length)
     const step = variants.length / kept

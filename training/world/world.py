@@ -75,8 +75,9 @@ class World:
         device: str | torch.device = "cpu",
         variants: int = 32,
         kind: Kind = "thing",
+        first_variant: int = 0,
     ):
-        """`variants`: renderings of every place kept in memory. `kind` "person": examples for the safety service."""
+        """`variants`: renderings of every place kept in memory, from number `first_variant` on. `kind` "person": examples for the safety service."""
         if size_px % materials.CELL_PX:
             raise ValueError(f"size_px is {size_px}; a multiple of {materials.CELL_PX} is allowed")
         self.size_px, self.device = size_px, torch.device(device)
@@ -91,7 +92,7 @@ class World:
         painted = [
             paint(name, np.random.default_rng([salt, p, v]), size_px + MARGIN_PX)
             for p, name in enumerate(PLACE_NAMES)
-            for v in range(variants)
+            for v in range(first_variant, first_variant + variants)
         ]
         self.backgrounds = torch.from_numpy(np.stack(painted)).to(self.device)
         of_places = lambda value: torch.tensor([value(ALL[name]) for name in PLACE_NAMES], device=self.device)
