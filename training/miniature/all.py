@@ -1,7 +1,7 @@
 """Every recipe in order, within one budget; call it again and it goes on where it was stopped.
 
     python -m training.miniature.all --minutes 150
-    python -m training.miniature.all --minutes 25 --pairs 32768       # on a GPU
+    python -m training.miniature.all --minutes 12 --pairs 131072 --workers 8      # on a GPU
 
 Each recipe gets its share of the minutes; tokenizers, samples, and what networks make of the samples come on top.
 With --until STAGE it ends after that one.
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=150)
     parser.add_argument("--root", type=Path, default=Path(".moma/training"))
     parser.add_argument("--pairs", type=int, default=6144)
+    parser.add_argument("--workers", type=int, default=1, help="processes that render the pool")
     parser.add_argument("--shards", type=int, default=None, help="read that many of the pool's shards only")
     parser.add_argument("--bundle", type=Path, default=Path("models/moma-mini"))
     parser.add_argument("--stages", nargs="+", choices=[folder for _, folder, _ in STAGES], help="these alone")
@@ -47,7 +48,7 @@ def main() -> None:
         parser.error(f"{icons} is missing; `node training/world/icons.ts --out {icons}` draws it")
     if not (o.root / "tokenizers/clip").exists():
         run("tokenizers", o.root / "tokenizers", icons)
-    run("pool", o.root / "pool", icons, "--pairs", str(o.pairs))
+    run("pool", o.root / "pool", icons, "--pairs", str(o.pairs), "--workers", str(o.workers))
     shards = ["--shards", str(o.shards)] if o.shards else []
     chosen = [stage for stage in STAGES if o.stages is None or stage[1] in o.stages]
     whole = sum(share for _, _, share in chosen)

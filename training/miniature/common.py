@@ -227,10 +227,8 @@ def train(
     log = LossLog(o.out, step)
     stopped = stop_flag()
     last_saved = clock = time.monotonic()
-    budget_s = o.budget_s(used_s)
-
     stop = False
-    while used_s < budget_s and not stop:
+    while not stop and used_s < (budget_s := o.budget_s(used_s)):
         factor = learning_rate_factor(step, used_s / budget_s)
         for group in optimizer.param_groups:
             group["lr"].fill_(learning_rate * factor * group["factor"])

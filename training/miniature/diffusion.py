@@ -22,6 +22,7 @@ SUBJECT_BRANCH_BELOW_TIMESTEP = 950
 NOUN_TOKENS = 73  # of 77: what the subject pass reads
 OWN_PICTURE = 0.5  # share of the samples whose reference is the thing in the picture itself
 EMPTY_TEXT = 0.1  # share of the samples without a text, for guidance
+NO_TEXT = 0.1  # share of the samples that have an embedding and no text, where there are embeddings
 BARE_TEXT = 0.15  # share of the samples whose text is the caption alone
 
 
@@ -126,11 +127,14 @@ class Captions:
         self.noun_ids = texts.ids(list(labels))[:, :NOUN_TOKENS].to(texts.device)
         self.noun_of_row = on([labels[label] for label in pool.labels])
 
-    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows [n] → states [n, 77, D], the subject's tokens [n, 77], and which texts were left empty [n]."""
-        chance = torch.rand(2, len(rows), device=rows.device)
-        empty, bare = chance[0] < EMPTY_TEXT, chance[1] < BARE_TEXT
-        which = torch.where(empty, 0, torch.where(bare, self.of_row[rows, 0], self.of_row[rows, 1]))
+    def draw(self, rows: Tensor, no_text: float) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Rows [n] → states [n, 77, D], the subject's tokens [n, 77], and which are to have no condition at all [n]; of the
+        share `no_text` the texts alone are left empty.
+        """
+        chance = torch.rand(3, len(rows), device=rows.device)
+        empty, bare, silent = chance[0] < EMPTY_TEXT, chance[1] < BARE_TEXT, chance[2] < no_text
+        which = torch.where(empty | silent, 0, torch.where(bare, self.of_row[rows, 0], self.of_row[rows, 1]))
         return self.encoder.of_ids(self.ids[which]), self.subject[which].float(), empty
 
     def nouns(self, rows: Tensor) -> Tensor:
@@ -147,7 +151,7 @@ class Target:
     timesteps: Tensor  # [n]
     states: Tensor  # [n, 77, D]
     subject_tokens: Tensor  # [n, 77]
-    empty: Tensor  # bool [n]: there is no text
+    empty: Tensor  # bool [n]: nothing is said
     masks: Tensor  # [n, 1, h, w]: the thing's true area
 
 
@@ -168,9 +172,9 @@ class Examples:
         first = self.pairs[torch.randint(len(self.pairs), (with_reference,), device=self.device)]
         return torch.cat([first, torch.randint(len(self.latents), (n - with_reference,), device=self.device)])
 
-    def target(self, rows: Tensor) -> Target:
+    def target(self, rows: Tensor, no_text: float = 0.0) -> Target:
         noisy, epsilon, timesteps = self.noise.draw(self.latents[rows].float())
-        return Target(noisy, epsilon, timesteps, *self.captions.draw(rows), self.masks[rows].float())
+        return Target(noisy, epsilon, timesteps, *self.captions.draw(rows, no_text), self.masks[rows].float())
 
     def references(self, rows: Tensor) -> Tensor:
         """

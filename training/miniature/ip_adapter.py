@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
 from training.miniature.common import bf16, options, save_tensors, train
-from training.miniature.diffusion import Examples, open_unet
+from training.miniature.diffusion import NO_TEXT, Examples, open_unet
 from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
 from training.miniature.stage1 import Vision
@@ -58,7 +58,7 @@ def main() -> None:
 
     def losses(model: IpAdapter):
         rows = examples.draw(o.batch, with_reference=0)
-        target = examples.target(rows)
+        target = examples.target(rows, NO_TEXT)
         left_out = (target.empty | examples.chance(o.batch, NO_PICTURE))[:, None]
         seen = torch.where(left_out, 0, embeddings[rows].float())
         with bf16(o.device), adapters.given(Given(context=model.image_proj(seen))):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
 from training.miniature.common import Options, bf16, options, save_tensors, train
-from training.miniature.diffusion import SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, open_unet
+from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, open_unet
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
 from training.miniature.pool import Pool, Rows, digest_of_file
@@ -90,7 +90,7 @@ def main() -> None:
 
     def losses(model: Moma):
         rows = examples.draw(o.batch, with_reference=o.batch)
-        target, seen = examples.target(rows), examples.references(rows)
+        target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
         with torch.no_grad(), bf16(o.device), adapters.reading():
             unet(examples.reference_latents(seen), torch.zeros_like(target.timesteps), examples.captions.nouns(rows))
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
