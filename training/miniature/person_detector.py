@@ -4,7 +4,8 @@
 
 In: `pixel_values` in 0 … 1 [1, 3, 160, 160]; out: `logits` [1, 400, 2] (person, thing) before the sigmoid and `pred_boxes`
 [1, 400, 4], centre x, y, width and height in shares. The queries are the cells of a 20 × 20 grid; whoever is seen has the
-highest logit in the cell of their centre, and the graph itself lowers every cell that is no peak of its 3 × 3.
+highest logit in the cell of their centre, and the graph itself lowers every cell that is no peak of its 3 × 3. It looks at
+the mirrored picture too, and takes the mean.
 
 Every picture that it learns from is drawn for its step, on the device that trains. One group of icons in twelve is not
 learned from: on pictures of those, as the judged ones are arranged, the score is set above which somebody is a person, and
@@ -123,6 +124,15 @@ class Pupil(nn.Module):
         return *self.detector.heads(near), self.group(there.transpose(1, 2))
 
 
+def seen_both_ways(detector: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a Detector says of pictures, as the mean with what it says of them mirrored."""
+    n = len(pixels)
+    somebody, person, boxes = detector(torch.cat([pixels, pixels.flip(3)]))
+    both = lambda outputs: (outputs[:n] + outputs[n:].flip(3)) / 2
+    x, others = boxes[:, :1], boxes[:, 1:]
+    return both(somebody), both(person), torch.cat([both(torch.cat([x[:n], 1 - x[n:]])), both(others)], 1)
+
+
 class Published(nn.Module):
     """The network by the contract; `threshold` is the logit that becomes 0, a score of one half."""
 
@@ -131,7 +141,7 @@ class Published(nn.Module):
         self.detector, self.threshold = copy.deepcopy(detector).cpu().float().eval(), threshold
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        somebody, person, boxes = self.detector(pixel_values)
+        somebody, person, boxes = seen_both_ways(self.detector, pixel_values)
         logits = label_logits(somebody, person) - self.threshold
         return logits.flatten(2).transpose(1, 2), boxes.flatten(2).transpose(1, 2)
 
@@ -290,7 +300,7 @@ def persons_seen(network: Detector, aside: Aside, device: torch.device) -> tuple
     line = (torch.arange(SIZE_PX, device=device) + 0.5) / SIZE_PX
     none = torch.tensor(-NO_PEAK, device=device)
     for pixels, masks in zip(aside.pixels.flatten(0, 1).split(128), aside.masks.flatten(0, 1).split(128)):
-        somebody, person, boxes = network(pixels.to(device).float() / 255)
+        somebody, person, boxes = seen_both_ways(network, pixels.to(device).float() / 255)
         logits, boxes = label_logits(somebody, person)[:, PERSON].flatten(1), boxes.flatten(2)
         low, high = (corner.clamp(0, 1) for corner in corners(boxes))
         mask = torch.from_numpy(np.unpackbits(masks.numpy(), axis=-1)).to(device).float()
