@@ -41,7 +41,7 @@ SHARES: dict[str, float] = {
 IN_FRONT = 0.3  # share of the pictures with one more in front of somebody
 OF_MATERIAL = 0.16  # share of the things that are in one of the materials
 MATERIALS_EACH = 2
-JOINED = 0.2  # share of those whose lower part is another's
+JOINED = 0.3  # share of the persons whose lower part is another's, and half of the share of such things
 ERASED = 0.2  # share of those with a hole, or with a card before them
 PLAIN = 1 / 8  # share of the pictures without a place
 PATCHED = 0.25  # share of the pictures with a piece of another place before everything
@@ -224,7 +224,7 @@ class Scenes(Crowds):
         shift = centre - torch.einsum("nij,nj->ni", back, view.at)
         flow = F.affine_grid(torch.cat([back, shift[:, :, None]], 2), [n, 4, self.size_px, self.size_px], align_corners=False)
         sprites = self.sprites(which, persons, top, bottom)
-        sampled = F.grid_sample(sprites, flow, align_corners=False)
+        sampled = F.grid_sample(sprites, self.bent(flow), align_corners=False)
         color, alpha = sampled[:, :3] / sampled[:, 3:].clamp(min=1e-3), sampled[:, 3:]
 
         any_hue = self.uniform(0, 1, n) < torch.where(persons, 0.18, 0.35)
@@ -238,6 +238,13 @@ class Scenes(Crowds):
         shadow = self.contact_shadow(foot, half[:, 0] * zoom) * self.shadow[place][:, None, None, None]
         return color, alpha, shadow
 
+    def bent(self, flow: Tensor) -> Tensor:
+        """Places [n, S, S, 2] in the icons, 1 half an icon: narrower towards an end, and bent like a wave along both axes."""
+        n = len(flow)
+        narrower = torch.cat([1 + self.normal(0.1, n, 1, 1, 1) * flow[..., 1:], torch.ones_like(flow[..., 1:])], 3)
+        waves = torch.sin(flow.flip(3) * self.uniform(1.5, 3.5, n, 1, 1, 2) + self.uniform(0, 2 * torch.pi, n, 1, 1, 2))
+        return flow * narrower + waves * self.normal(0.05, n, 1, 1, 2)
+
     def sprites(self, which: Tensor, persons: Tensor, top: Tensor, bottom: Tensor) -> Tensor:
         """
         float32 [n, 4, side, side], premultiplied. Of some the lower part is another's: who has a person's head and
@@ -249,7 +256,7 @@ class Scenes(Crowds):
         other = torch.where(self.chance(0.5, n) & persons, self.chosen(n, PERSON), self.chosen(n, THING))
         seam = top + (bottom - top) * self.uniform(0.5, 0.75, n)
         line = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
-        below = (line > seam[:, None]) & self.chance(JOINED, n, 1)
+        below = (line > seam[:, None]) & (self.uniform(0, 1, n) < torch.where(persons, JOINED, JOINED / 2))[:, None]
         sprites = torch.where(below[:, None, :, None], self.pictures[other].float() / 255, sprites)
         hole = self.rectangles(n, side, 0.15, 0.45) * self.chance(ERASED, n).float()[:, None, None, None]
         card = torch.cat([self.uniform(0, 1, n, 3), torch.ones(n, 1, device=self.device)], 1)
