@@ -51,11 +51,12 @@ UNSURE = 0.05  # label smoothing of the kind
 UNSURE_GROUP = 0.1
 DROPPED = 0.1  # share of the features that heads do without while they learn
 SIGNS = frozenset(["bust in silhouette", "busts in silhouette", "speaking head"])
+THERE = 0.25
 NO_PEAK = 30.0  # by as much other cells than peaks are lowered
 
 # The subject gate's rule (services/safety), by which thresholds are chosen.
 COVERAGE, FILLING, WHOLE_PICTURE = 0.5, 0.2, 0.5
-CROP_MARGIN, CROP_LEAST = 0.0, 0.2
+CROP_MARGIN, CROP_LEAST = 0.1, 0.2
 WRONGLY_REFUSED = 0.015  # of the things set aside, at most: of others more are refused than of those that were chosen by
 
 
@@ -148,10 +149,11 @@ class Published(nn.Module):
 
 def label_logits(somebody: Tensor, person: Tensor) -> Tensor:
     """
-    Logits [n, KINDS, GRID, GRID] of a person and of a thing: somebody's probability times that of being one. Cells where
-    a neighbour is more likely somebody's centre are lowered, so that nobody is seen twice.
+    Logits [n, KINDS, GRID, GRID] of a person and of a thing: the probability of being one times the fourth root of that of
+    somebody's being there, since who is covered is hardly there and yet a person. Cells where a neighbour is more likely
+    somebody's centre are lowered, so that nobody is seen twice.
     """
-    both = somebody.sigmoid() * torch.cat([person.sigmoid(), (-person).sigmoid()], 1)
+    both = somebody.sigmoid() ** THERE * torch.cat([person.sigmoid(), (-person).sigmoid()], 1)
     both = both.clamp(1e-6, 1 - 1e-6)
     logits = both.log() - (1 - both).log()
     return torch.where(somebody < F.max_pool2d(somebody, 3, 1, 1), logits - NO_PEAK, logits)
