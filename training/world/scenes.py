@@ -41,7 +41,7 @@ SHARES: dict[str, float] = {
 IN_FRONT = 0.3  # share of the pictures with one more in front of somebody
 OF_MATERIAL = 0.16  # share of the things that are in one of the materials
 MATERIALS_EACH = 2
-JOINED = 0.3  # share of the persons whose lower part is another's, and half of the share of such things
+JOINED = 3  # of so many persons the lower part of one is another's, and half as often of things
 ERASED = 0.2  # share of those with a hole, or with a card before them
 PLAIN = 1 / 8  # share of the pictures without a place
 PATCHED = 0.25  # share of the pictures with a piece of another place before everything
@@ -250,14 +250,15 @@ class Scenes(Crowds):
         float32 [n, 4, side, side], premultiplied. Of some the lower part is another's: who has a person's head and
         shoulders is one, whatever follows, and a seam says nothing of either kind. Of some a piece is missing.
         """
-        n = len(which)
+        n, some = len(which), slice(None, None, JOINED)
         sprites = self.pictures[which].float() / 255
         side = sprites.shape[-1]
-        other = torch.where(self.chance(0.5, n) & persons, self.chosen(n, PERSON), self.chosen(n, THING))
-        seam = top + (bottom - top) * self.uniform(0.5, 0.75, n)
+        m = len(sprites[some])
+        other = torch.where(self.chance(0.5, m) & persons[some], self.chosen(m, PERSON), self.chosen(m, THING))
+        seam = (top + (bottom - top) * self.uniform(0.5, 0.75, n))[some]
         line = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
-        below = (line > seam[:, None]) & (self.uniform(0, 1, n) < torch.where(persons, JOINED, JOINED / 2))[:, None]
-        sprites = torch.where(below[:, None, :, None], self.pictures[other].float() / 255, sprites)
+        below = (line > seam[:, None]) & (persons[some] | self.chance(0.5, m))[:, None]
+        sprites[some] = torch.where(below[:, None, :, None], self.pictures[other].float() / 255, sprites[some])
         hole = self.rectangles(n, side, 0.15, 0.45) * self.chance(ERASED, n).float()[:, None, None, None]
         card = torch.cat([self.uniform(0, 1, n, 3), torch.ones(n, 1, device=self.device)], 1)
         card = card * self.chance(0.5, n, 1).float()
@@ -284,27 +285,23 @@ class Scenes(Crowds):
         picture = (picture - level) * contrast + level
         gain = self.uniform(0.8, 1.15, n, 1) * self.uniform(0.92, 1.08, n, 3)
         picture = picture * gain[:, :, None, None] + self.uniform(-0.08, 0.08, n, 1, 1, 1)
-        picture = self.blurred(picture)
+        # Rows at fixed distances, so that the others cost nothing: a row's place says little of what it shows, and distances
+        # of 8, 7 and JOINED meet in all combinations.
+        for first, period, spoilt in (
+            (0, 8, lambda part: materials.soften(part, 1)),
+            (1, 8, lambda part: self.enlarged(F.avg_pool2d(part, 2))),
+            (2, 8, lambda part: self.enlarged(part[..., 1::3, 1::3])),
+            (3, 16, lambda part: materials.soften(materials.soften(part, 1), 1)),
+            (11, 16, lambda part: self.enlarged(F.avg_pool2d(part, 4))),
+        ):
+            picture[first::period] = spoilt(picture[first::period])
         grain = self.uniform(0, 0.08, n, 1, 1, 1) * self.chance(0.35, n, 1, 1, 1).float()
         picture = picture + torch.randn_like(picture) * grain
-        return torch.where(self.chance(0.15, n, 1, 1, 1), self.compressed(picture), picture)
-
-    def blurred(self, picture: Tensor) -> Tensor:
-        """Half of them sharp, the others softened, or shrunk (with and without a filter) and enlarged again."""
-        n, size = len(picture), picture.shape[-1]
-        drawn = self.uniform(0, 1, n, 1, 1, 1)
-        soft = materials.soften(picture, 1)
-        enlarged = lambda small: F.interpolate(small, (size, size), mode="bilinear")
-        others = (
-            (0.5, soft),
-            (0.38, enlarged(F.avg_pool2d(picture, 2))),
-            (0.24, enlarged(picture[..., 1::3, 1::3])),
-            (0.13, materials.soften(soft, 1)),
-            (0.07, enlarged(F.avg_pool2d(picture, 4))),
-        )
-        for share, other in others:
-            picture = torch.where(drawn < share, other, picture)
+        picture[::7] = self.compressed(picture[::7])
         return picture
+
+    def enlarged(self, picture: Tensor) -> Tensor:
+        return F.interpolate(picture, (self.size_px, self.size_px), mode="bilinear")
 
     def compressed(self, picture: Tensor) -> Tensor:
         """What is left of the waves in blocks of 8 × 8 pixels when they are rounded, fine ones more coarsely."""
