@@ -282,7 +282,8 @@ def subject_crop(mask: Tensor) -> tuple[slice, slice]:
     lines = [torch.nonzero(mask.amax(axis))[:, 0] for axis in (1, 0)]
     ends = [(int(line[0]), int(line[-1]) + 1) for line in lines]
     side = max(CROP_LEAST * min(mask.shape), (1 + 2 * CROP_MARGIN) * max(last - first for first, last in ends))
-    return tuple(around(first, last, side, length) for (first, last), length in zip(ends, mask.shape))  # type: ignore[return-value]
+    rows, columns = (around(first, last, side, length) for (first, last), length in zip(ends, mask.shape))
+    return rows, columns
 
 
 def around(first: int, last: int, side: float, length: int) -> slice:

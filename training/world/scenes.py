@@ -176,9 +176,8 @@ class Scenes(Crowds):
         flat = self.uniform(0, 1, n, 3, 1, 1)
         picture = torch.lerp(picture, torch.where(self.chance(0.4, n, 1, 1, 1), flat, elsewhere), patch)
         shown = seen * (1 - patch) > 0.5
-        return Scene(
-            self.taken(picture).clamp(0, 1), boxes_of(shown), self.seen_kinds(shown.float(), kinds, which, extent), self.group_of[which]
-        )
+        kinds_seen = self.seen_kinds(shown.float(), kinds, which, extent)
+        return Scene(self.taken(picture).clamp(0, 1), boxes_of(shown), kinds_seen, self.group_of[which])
 
     def behind_all(self, place: Tensor) -> Tensor:
         """The places [n, 3, S, S]; PLAIN of them are paper, white for the most part, as cut-outs come."""
