@@ -2,16 +2,21 @@ import { whiteBackground } from '../lib/images/geometry.ts'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import type { Concept, Eyes, PersonBox, ZeroShotShares } from './eyes/eyes.ts'
 import { createJudge } from './judge.ts'
-import { maskedCrop } from './masked-crop.ts'
+import { cropped, croppedMask, maskedCrop, squareAround } from './masked-crop.ts'
 import { readPolicy } from './policy/policy.ts'
 import type { Region } from './safety.ts'
 
 const policy = readPolicy()
 const sidePx = 100
+
+/** Red tells the column and green the row, so that a piece of it says where it is from. */
 const picture: RgbImage = {
   widthPx: sidePx,
   heightPx: sidePx,
-  pixels: new Uint8Array(sidePx * sidePx * 3).fill(90),
+  pixels: Uint8Array.from({ length: sidePx * sidePx * 3 }, (_, i) => {
+    const at = Math.floor(i / 3)
+    return [at % sidePx, Math.floor(at / sidePx), 90][i % 3]!
+  }),
   alpha: null,
 }
 
@@ -28,8 +33,33 @@ function maskOf({ left, top, width, height }: Region): GreyImage {
 }
 
 const box = (left: number, top: number, width: number, height: number): Region => ({ left, top, width, height })
-const sees = (...people: PersonBox[]): Eyes => ({ personDetector: { detect: async () => people } })
+
+/** In a piece of the picture the people are where they are in the picture. */
+const sees = (...people: PersonBox[]): Eyes => ({
+  personDetector: {
+    detect: async (shown) => people.map(({ score, region }) => ({ score, region: regionIn(shown, region) })),
+  },
+})
+
+function regionIn({ widthPx, heightPx, pixels }: RgbImage, { left, top, width, height }: Region): Region {
+  const inside = (at: number, start: number, lengthPx: number) =>
+    Math.min(1, Math.max(0, (at * sidePx - start) / lengthPx))
+  const [x, y] = [inside(left, pixels[0]!, widthPx), inside(top, pixels[1]!, heightPx)]
+  const [right, bottom] = [left + width, top + height]
+  return box(x, y, inside(right, pixels[0]!, widthPx) - x, inside(bottom, pixels[1]!, heightPx) - y)
+}
+
+/** Scores of the same person in the whole picture and in what is cut out of it. */
+const seesTwice = (whole: number, cut: number): Eyes => ({
+  personDetector: {
+    detect: async (shown) => [{ score: shown === picture ? whole : cut, region: regionIn(shown, person) }],
+  },
+})
 const feels = (person: number, lookAlike = 0): Eyes => ({ zeroShot: { judge: async () => ({ person, lookAlike }) } })
+
+/** The region but for rounding. */
+const near = (region: Region) =>
+  Object.fromEntries(Object.entries(region).map(([side, share]) => [side, expect.closeTo(share)]))
 
 const person = box(0.2, 0.1, 0.4, 0.8)
 const subjectOf = (mask: Region, label = 'thing') => ({ reference: picture, mask: maskOf(mask), label })
@@ -45,6 +75,19 @@ describe('a photo', () => {
   test('with a person beside the subject is not, however sure the detector is', async () => {
     expect(await decide(sees({ region: box(0, 0, 0.3, 0.9), score: 0.99 }), box(0.5, 0.5, 0.4, 0.4))).toBe('ALLOWED')
   })
+
+  test.each([
+    [0.9, 0.05, 'ALLOWED', 0.475],
+    [0.35, 0.8, 'REJECTED_PERSON', 0.575],
+  ])(
+    'with a person of %d in the photo and of %d in the square around the subject',
+    async (whole, cut, decision, score) => {
+      const verdict = await createJudge(policy, seesTwice(whole, cut)).reviewSubject(subjectOf(person))
+      expect(verdict).toMatchObject({ decision, findings: [{ detector: 'person-detector', threshold: 0.5 }] })
+      expect(verdict.findings[0]!.score).toBeCloseTo(score)
+      expect(verdict.findings[0]!.region).toEqual(near(person))
+    },
+  )
 
   test('with a person below the threshold is not', async () => {
     expect(await decide(sees({ region: person, score: 0.49 }), person)).toBe('ALLOWED')
@@ -117,7 +160,7 @@ describe('a photo', () => {
     const eyes = { ...sees({ region: person, score: 0.9 }), ...feels(0.6, 0.1) }
     expect(await createJudge(policy, eyes).reviewSubject(subjectOf(person))).toEqual({
       decision: 'REJECTED_PERSON',
-      policyVersion: 'moma-1/words+person-detector+zero-shot',
+      policyVersion: 'moma-2/words+person-detector+zero-shot',
       findings: [
         {
           stage: 'SUBJECT',
@@ -125,7 +168,7 @@ describe('a photo', () => {
           reason: 'a person is the subject of the photo',
           score: 0.9,
           threshold: 0.5,
-          region: person,
+          region: near(person),
         },
         {
           stage: 'SUBJECT',
@@ -166,7 +209,7 @@ describe('a drawn picture', () => {
 
   test('that nothing looked at says so by its version', async () => {
     const { policyVersion } = await createJudge(policy).reviewPicture({ picture, label: 'dog' })
-    expect(policyVersion).toBe('moma-1/words')
+    expect(policyVersion).toBe('moma-2/words')
   })
 })
 
@@ -182,20 +225,50 @@ test.each([
   await expect(judge.reviewPicture({ picture, label: 'dog' })).rejects.toThrow('broke')
 })
 
+describe('the square around the subject', () => {
+  const around = (region: Region, margin: number, least: number) => squareAround(maskOf(region), { margin, least })
+
+  test.each([
+    ['is as large as its longer side', box(0.3, 0.2, 0.2, 0.4), 0, 0, box(0.2, 0.2, 0.4, 0.4)],
+    ['leaves room', box(0.3, 0.3, 0.4, 0.2), 0.25, 0, box(0.2, 0.1, 0.6, 0.6)],
+    ['is no smaller than asked for', box(0.5, 0.5, 0.02, 0.02), 0, 0.2, box(0.41, 0.41, 0.2, 0.2)],
+    ['is moved into the picture', box(0.9, 0, 0.1, 0.4), 0.25, 0, box(0.4, 0, 0.6, 0.6)],
+  ])('%s', (_, subject, margin, least, square) => {
+    const found = around(subject, margin, least)
+    expect(found).toEqual(near(square))
+    expect(cropped(picture, found!)).toMatchObject({ widthPx: Math.round(square.width * sidePx) })
+  })
+
+  test('is cut to the picture where that is narrower', () => {
+    const mask = { widthPx: 40, heightPx: 100, pixels: new Uint8Array(4000).fill(255, 0, 40 * 60) }
+    const square = squareAround(mask, { margin: 0, least: 0.2 })!
+    expect(square).toEqual(box(0, 0, 1, 0.6))
+    expect(croppedMask(mask, square)).toEqual({ widthPx: 40, heightPx: 60, pixels: new Uint8Array(2400).fill(255) })
+  })
+
+  test('is none where there is no subject, or nothing around it', () => {
+    expect(around(box(0, 0, 0, 0), 0, 0.2)).toBeNull()
+    expect(around(box(0, 0, 1, 1), 0, 0.2)).toBeNull()
+  })
+})
+
 describe('what the zero-shot judgement is shown', () => {
+  const pixels = new Uint8Array(sidePx * sidePx * 3).fill(90)
+  const grey: RgbImage = { ...picture, pixels }
+
   test('is the subject on white, cut to where it is', () => {
-    const crop = maskedCrop(picture, maskOf(box(0.2, 0.1, 0.4, 0.8)))
+    const crop = maskedCrop(grey, maskOf(box(0.2, 0.1, 0.4, 0.8)))
     expect(crop).toMatchObject({ widthPx: 40, heightPx: 80 })
     expect(crop.pixels.every((level) => level === 90)).toBe(true)
     const ring = maskOf(box(0, 0, 1, 1))
     ring.pixels[50 * sidePx + 50] = 0
-    expect(maskedCrop(picture, ring).pixels).toEqual(whiteBackground(picture, ring).pixels)
+    expect(maskedCrop(grey, ring).pixels).toEqual(whiteBackground(grey, ring).pixels)
   })
 
   test('is a single pixel where that is the subject, and all of the picture where there is none', () => {
     const one = { ...maskOf(box(0, 0, 0, 0)) }
     one.pixels[0] = 255
-    expect(maskedCrop(picture, one)).toMatchObject({ widthPx: 1, heightPx: 1 })
-    expect(maskedCrop(picture, maskOf(box(0, 0, 0, 0)))).toBe(picture)
+    expect(maskedCrop(grey, one)).toMatchObject({ widthPx: 1, heightPx: 1 })
+    expect(maskedCrop(grey, maskOf(box(0, 0, 0, 0)))).toBe(grey)
   })
 })

@@ -2,24 +2,25 @@
 
     python -m training.miniature.person_detector --minutes 45 --out .moma/training/person_detector
 
-In: `pixel_values` in 0 … 1 [1, 3, 96, 96]; out: `logits` [1, 144, 2] (person, thing) before the sigmoid and `pred_boxes`
-[1, 144, 4], centre x, y, width and height in shares. The queries are the cells of a 12 × 12 grid; whoever is seen has the
-highest logit in the cell of their centre, and the graph itself lowers every cell that is no peak of its 3 × 3.
+In: `pixel_values` in 0 … 1 [1, 3, 160, 160]; out: `logits` [1, 400, 2] (person, thing) before the sigmoid and `pred_boxes`
+[1, 400, 4], centre x, y, width and height in shares. The queries are the cells of a 20 × 20 grid; whoever is seen has the
+highest logit in the cell of their centre, and the graph itself lowers every cell that is no peak of its 3 × 3. It looks at
+the mirrored picture too, and takes the mean.
 
-One group of icons in twelve is not learned from: on pictures of those the score is set above which somebody is a person,
-and put into the bias, so that the policy's threshold is that of every detector.
+Every picture that it learns from is drawn for its step, on the device that trains. One group of icons in twelve is not
+learned from: on pictures of those, as the judged ones are arranged, the score is set above which somebody is a person, and
+put into the bias, so that the policy's threshold is that of every detector.
 
-Writes OUT/pictures (rendered once), OUT/detector (model.onnx and config.json) and OUT/measured.json (on the groups set aside).
+Writes OUT/aside.pt (those pictures), OUT/detector (model.onnx and config.json) and OUT/measured.json (on those pictures).
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -31,27 +32,32 @@ from torch import Tensor, nn
 from training.miniature.common import Options, options, replace_file, replace_folder, train, write_json
 from training.miniature.towers import shrink
 from training.world.atlas import Icon
-from training.world.crowds import HIDDEN, NOTHING, PERSON, Crowds
-from training.world.world import hue_rotations
+from training.world.crowds import HIDDEN, PERSON, Crowds
+from training.world.judged import OF_PERSONS, OF_THINGS
+from training.world.scenes import Scene, Scenes
+from training.world.world import PLACE_NAMES
 
-SIZE_PX = 96
+SIZE_PX = 160
 STRIDE = 8
 GRID = SIZE_PX // STRIDE
-WIDTHS = (32, 96, 192)
-PATCH_PX = 4
+WIDTHS = (24, 48, 96, 192)
 KINDS = 2  # the world's PERSON and THING are the labels
 CONFIG = {"image_size": SIZE_PX, "num_labels": KINDS, "person_labels": [PERSON]}
 
-SHARD = 1024
-SET_ASIDE_PICTURES = 2048
+ASIDE_OF_PERSONS, ASIDE_OF_THINGS = 512, 1536
 RARE = -4.6  # logit of one cell in a hundred: what a cell says before it has learned anything
 GROUP_WEIGHT = 0.5
-SMALLEST = 0.11  # longer side of what is learned from
+UNSURE = 0.05  # label smoothing of the kind
+UNSURE_GROUP = 0.1
+DROPPED = 0.1  # share of the features that heads do without while they learn
+SIGNS = frozenset(["bust in silhouette", "busts in silhouette", "speaking head"])
+THERE = 0.25
 NO_PEAK = 30.0  # by as much other cells than peaks are lowered
 
-# The subject gate's rule (services/safety/policy/policy.json), by which thresholds are chosen.
+# The subject gate's rule (services/safety), by which thresholds are chosen.
 COVERAGE, FILLING, WHOLE_PICTURE = 0.5, 0.2, 0.5
-WRONGLY_REFUSED = 0.02  # of things, at most
+CROP_MARGIN, CROP_LEAST = 0.1, 0.2
+WRONGLY_REFUSED = 0.015  # of the things set aside, at most: of others more are refused than of those that were chosen by
 
 
 def convolution(given: int, made: int, stride: int = 1) -> nn.Sequential:
@@ -73,13 +79,12 @@ class Block(nn.Module):
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        b, c, d = WIDTHS
-        patches = nn.Conv2d(3, b, PATCH_PX, PATCH_PX, bias=False)
-        self.stem = nn.Sequential(patches, nn.BatchNorm2d(b), nn.ReLU(), Block(b))
-        self.near = nn.Sequential(convolution(b, c, 2), nn.ReLU(), Block(c), Block(c))
-        self.far = nn.Sequential(convolution(c, d, 2), nn.ReLU(), Block(d))
+        a, b, c, d = WIDTHS
+        self.stem = nn.Sequential(convolution(3, a, 2), nn.ReLU(), convolution(a, b, 2), nn.ReLU(), Block(b))
+        self.near = nn.Sequential(convolution(b, c, 2), nn.ReLU(), Block(c), Block(c), Block(c))
+        self.far = nn.Sequential(convolution(c, d, 2), nn.ReLU(), Block(d), Block(d))
         self.far_to_near, self.all_to_near = nn.Conv2d(d, c, 1), nn.Linear(d, c)
-        self.mixed = nn.Sequential(convolution(c, c), nn.ReLU())
+        self.mixed = nn.Sequential(convolution(c, c), nn.ReLU(), nn.Dropout2d(DROPPED))
         self.somebody, self.person, self.boxes = nn.Conv2d(c, 1, 1), nn.Conv2d(c, 1, 1), nn.Conv2d(c, 4, 1)
         nn.init.constant_(self.somebody.bias, RARE)
         line = (torch.arange(GRID) + 0.5) / GRID
@@ -111,13 +116,22 @@ class Pupil(nn.Module):
 
     def __init__(self, groups: int):
         super().__init__()
-        self.detector, self.group = Detector(), nn.Linear(WIDTHS[1], groups)
+        self.detector, self.group = Detector(), nn.Linear(WIDTHS[2], groups)
 
     def forward(self, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
         """The detector's outputs, and logits [n, k, groups] in the cells [n, k] (row · GRID + column)."""
         near = self.detector.features(pixels)
-        rows = torch.arange(len(cells), device=cells.device)[:, None]
-        return *self.detector.heads(near), self.group(near.flatten(2).transpose(1, 2)[rows, cells])
+        there = torch.gather(near.flatten(2), 2, cells[:, None].expand(-1, near.shape[1], -1))
+        return *self.detector.heads(near), self.group(there.transpose(1, 2))
+
+
+def seen_both_ways(detector: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a Detector says of pictures, as the mean with what it says of them mirrored."""
+    n = len(pixels)
+    somebody, person, boxes = detector(torch.cat([pixels, pixels.flip(3)]))
+    both = lambda outputs: (outputs[:n] + outputs[n:].flip(3)) / 2
+    x, others = boxes[:, :1], boxes[:, 1:]
+    return both(somebody), both(person), torch.cat([both(torch.cat([x[:n], 1 - x[n:]])), both(others)], 1)
 
 
 class Published(nn.Module):
@@ -128,17 +142,18 @@ class Published(nn.Module):
         self.detector, self.threshold = copy.deepcopy(detector).cpu().float().eval(), threshold
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        somebody, person, boxes = self.detector(pixel_values)
+        somebody, person, boxes = seen_both_ways(self.detector, pixel_values)
         logits = label_logits(somebody, person) - self.threshold
         return logits.flatten(2).transpose(1, 2), boxes.flatten(2).transpose(1, 2)
 
 
 def label_logits(somebody: Tensor, person: Tensor) -> Tensor:
     """
-    Logits [n, KINDS, GRID, GRID] of a person and of a thing: somebody's probability times that of being one. Cells where
-    a neighbour is more likely somebody's centre are lowered, so that nobody is seen twice.
+    Logits [n, KINDS, GRID, GRID] of a person and of a thing: the probability of being one times the fourth root of that of
+    somebody's being there, since who is covered is hardly there and yet a person. Cells where a neighbour is more likely
+    somebody's centre are lowered, so that nobody is seen twice.
     """
-    both = somebody.sigmoid() * torch.cat([person.sigmoid(), (-person).sigmoid()], 1)
+    both = somebody.sigmoid() ** THERE * torch.cat([person.sigmoid(), (-person).sigmoid()], 1)
     both = both.clamp(1e-6, 1 - 1e-6)
     logits = both.log() - (1 - both).log()
     return torch.where(somebody < F.max_pool2d(somebody, 3, 1, 1), logits - NO_PEAK, logits)
@@ -196,23 +211,21 @@ def detection_losses(somebody: Tensor, person: Tensor, boxes: Tensor, true_boxes
     focal = -((hit + miss) * counts).sum() / len(logits)
     weight = heat * (heat > 0.3) * counts
     total = weight.sum().clamp(min=1)
-    kind = F.binary_cross_entropy_with_logits(person[:, 0], is_person.float(), weight, reduction="sum") / total
+    sure = is_person.float() * (1 - UNSURE) + UNSURE / 2
+    kind = F.binary_cross_entropy_with_logits(person[:, 0], sure, weight, reduction="sum") / total
     distance = ((boxes - box).abs().sum(1) * weight).sum() / total
     overlap = ((1 - generalized_iou(boxes, box)) * weight).sum() / total
     loss = focal / 2 + 3 * kind + 2 * distance + overlap
     return {"loss": loss, "focal": focal, "kind": kind, "distance": distance, "overlap": overlap}
 
 
-@dataclass
-class Pictures:
-    """Rendered pictures in memory."""
-
-    image: Tensor  # uint8 [n, 3, SIZE_PX, SIZE_PX]
-    boxes: Tensor  # float32 [n, layers, 4]
-    kinds: Tensor  # int64 [n, layers]
-    groups: Tensor  # int64 [n, layers]
-    mask: Tensor  # uint8 [n, 1, SIZE_PX, SIZE_PX / 8]: bits of the subject's area
-    of_person: Tensor  # bool [n]: whether that is a person
+def losses_of(outputs: tuple[Tensor, ...], scene: Scene) -> dict[str, Tensor]:
+    """Of what a Pupil says of a scene; the groups' is cross-entropy where somebody or something is seen."""
+    *detected, named = (output.float() for output in outputs)
+    labels = torch.where(scene.kinds >= 0, scene.groups, -100)
+    group = F.cross_entropy(named.flatten(0, 1), labels.flatten(), ignore_index=-100, label_smoothing=UNSURE_GROUP)
+    detection = detection_losses(*detected, scene.boxes, scene.kinds)
+    return {**detection, "group": group, "loss": detection["loss"] + GROUP_WEIGHT * group}
 
 
 def is_set_aside(icon: Icon) -> bool:
@@ -220,118 +233,116 @@ def is_set_aside(icon: Icon) -> bool:
     return hashlib.sha256(f"aside:{icon.group}".encode()).digest()[0] % 12 == 0
 
 
-def render(crowds: Crowds, path: Path, seed: list[int]) -> None:
-    columns: dict[str, list[Tensor]] = {name: [] for name in Pictures.__dataclass_fields__}
-    for start in range(0, SHARD, 64):
-        crowd = crowds.sample_crowd(np.random.default_rng([*seed, start]), 64)
-        subject = torch.from_numpy(crowd.subject)
-        rows = torch.arange(len(subject))
-        smaller = F.interpolate(crowd.seen[rows, subject][:, None].float(), (SIZE_PX, SIZE_PX), mode="area") > 127
-        columns["image"].append(shrink(crowd.image, SIZE_PX))
-        columns["boxes"].append(crowd.boxes)
-        columns["kinds"].append(crowd.kinds)
-        columns["groups"].append(crowd.groups)
-        columns["mask"].append(torch.from_numpy(np.packbits(smaller.numpy(), axis=-1)))
-        columns["of_person"].append(crowd.kinds[rows, subject] == PERSON)
-    made = {name: torch.cat(parts) for name, parts in columns.items()}
-    replace_file(path, lambda temporary: torch.save(made, temporary))
+def is_learned(icon: Icon) -> bool:
+    """Not the signs that stand for people: what is learned of dark shapes on a tile says nothing of anybody."""
+    return not is_set_aside(icon) and not (icon.group.startswith("family") or icon.group in SIGNS)
 
 
-def rendered(o: Options, name: str, count: int) -> Pictures:
-    """The pictures of the groups learned from ("learned") or set aside ("aside"), rendered where they are missing."""
-    aside = name == "aside"
-    paths = [o.out / "pictures" / f"{name}-{k:03}.pt" for k in range(-(-count // SHARD))]
-    missing = [(k, path) for k, path in enumerate(paths) if not path.exists()]
-    if missing:
-        crowds = Crowds(o.icons, "train", shows=lambda icon: is_set_aside(icon) == aside)
-        for k, path in missing:
-            render(crowds, path, [o.seed, aside, k])
-            print(path, flush=True)
-    shards = [torch.load(path, weights_only=True) for path in paths]
-    return Pictures(**{key: torch.cat([shard[key] for shard in shards]) for key in shards[0]})
+@dataclass
+class Aside:
+    """What thresholds are chosen by, as the gate looks at it: the whole picture, and the crop around the subject."""
+
+    pixels: Tensor  # uint8 [n, 2, 3, SIZE_PX, SIZE_PX]
+    masks: Tensor  # uint8 [n, 2, SIZE_PX, SIZE_PX / 8]: bits of the subject's area
+    of_person: Tensor  # bool [n]: whether that is a person
 
 
-def batch(o: Options, pictures: Pictures, step: int) -> tuple[Tensor, ...]:
-    """
-    Pixels in 0 … 1 [n, 3, S, S], boxes [n, k, 4], kinds and groups [n, k] of a step: a third of the pictures are four in
-    one, half are mirrored, all in other light and colours, a part wiped out now and then.
-    """
-    rng = o.rng(step)
-    draw = lambda count: torch.from_numpy(rng.integers(len(pictures.image), size=count))
-    fours, ones = draw(o.batch // 3 * 4), draw(o.batch - o.batch // 3)
-    pixels, boxes, kinds, groups = (torch.cat(parts) for parts in zip(four_in_one(pictures, fours), one_each(pictures, ones)))
-    mirrored = torch.from_numpy(rng.random(o.batch) < 0.5)
-    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-    turned = torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], -1)
-    boxes = torch.where(mirrored[:, None, None], turned, boxes)
-    turns = hue_rotations(torch.from_numpy(rng.normal(0, 0.15, o.batch)).float())
-    gain, offset = rng.uniform(0.88, 1.12, (o.batch, 1, 3)), rng.uniform(-0.06, 0.06, (o.batch, 3))
-    turns = turns * torch.from_numpy(gain).float()
-    pixels = torch.einsum("nij,njhw->nihw", turns, pixels) + torch.from_numpy(offset).float()[:, :, None, None]
-    for row in np.flatnonzero(rng.random(o.batch) < 0.25):
-        side = int(rng.integers(8, 20))
-        y, x = rng.integers(SIZE_PX - side, size=2)
-        pixels[row, :, y : y + side, x : x + side] = torch.from_numpy(rng.random((3, 1, 1))).float()
-    pixels = pixels.clamp(0, 1).contiguous(memory_format=torch.channels_last)
-    return tuple(part.to(o.device) for part in (pixels, boxes, kinds, groups))
+def set_aside(o: Options) -> Aside:
+    """Pictures of the groups set aside, each arrangement as often as the others of its kind; drawn where they are missing."""
+    path = o.out / "aside.pt"
+    if not path.exists():
+        crowds = Crowds(o.icons, "train", variants=8, shows=is_set_aside)
+        rng = np.random.default_rng([o.seed, 12])
+        arrangements = [OF_PERSONS[i % len(OF_PERSONS)] for i in range(ASIDE_OF_PERSONS)]
+        arrangements += [OF_THINGS[i % len(OF_THINGS)] for i in range(ASIDE_OF_THINGS)]
+        parts = [looked_at(crowds, rng, arrangements[i : i + 64]) for i in range(0, len(arrangements), 64)]
+        made = {field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Aside)}
+        replace_file(path, lambda temporary: torch.save(made, temporary))
+    return Aside(**torch.load(path, weights_only=True))
 
 
-def one_each(pictures: Pictures, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The pictures of the rows, with as many empty layers as four in one have."""
-    more = 3 * pictures.kinds.shape[1]
-    boxes, kinds, groups = (F.pad(column[rows], (0, 0) * (column.ndim - 2) + (0, more), value=empty)
-        for column, empty in ((pictures.boxes, 0), (pictures.kinds, NOTHING), (pictures.groups, 0)))  # fmt: skip
-    return pictures.image[rows].float() / 255, boxes, kinds, groups
+def looked_at(crowds: Crowds, rng: np.random.Generator, arrangements: list[str]) -> Aside:
+    """Pictures of the arrangements; those in which too little of the subject is seen are left out."""
+    crowd = crowds.arrange(rng, arrangements, rng.integers(len(PLACE_NAMES), size=len(arrangements)))
+    rows, subject = torch.arange(len(arrangements)), torch.from_numpy(crowd.subject)
+    kinds, seen = crowd.kinds[rows, subject], crowd.seen[rows, subject]
+    pixels, masks = [], []
+    for row in torch.nonzero(kinds != HIDDEN)[:, 0].tolist():
+        image, mask = crowd.image[row], seen[row]
+        y, x = subject_crop(mask)
+        views = [(image, mask), (image[y, x], mask[y, x])]
+        pixels.append(torch.cat([shrink(view[None], SIZE_PX) for view, _ in views]))
+        areas = torch.cat([F.interpolate(area[None, None].float(), (SIZE_PX, SIZE_PX), mode="bilinear") for _, area in views])
+        masks.append(torch.from_numpy(np.packbits((areas[:, 0] > 127).numpy(), axis=-1)))
+    return Aside(torch.stack(pixels), torch.stack(masks), kinds[kinds != HIDDEN] == PERSON)
 
 
-def four_in_one(pictures: Pictures, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """4 n rows → n pictures of four, each at half its size; who gets too small counts as hidden."""
-    quarters = F.avg_pool2d(pictures.image[rows].float() / 255, 2).unflatten(0, (-1, 2, 2))
-    pixels = quarters.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, SIZE_PX, SIZE_PX)
-    corner = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]]).repeat(len(pixels), 2)
-    boxes = pictures.boxes[rows] / 2 + corner.view(-1, 1, 4)
-    small = (boxes[..., 2:] - boxes[..., :2]).amax(2) < SMALLEST
-    kinds = torch.where(small & (pictures.kinds[rows] != NOTHING), HIDDEN, pictures.kinds[rows])
-    own = lambda column: column.unflatten(0, (-1, 4)).flatten(1, 2)
-    return pixels, own(boxes), own(kinds), own(pictures.groups[rows])
+def subject_crop(mask: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the gate's crop around what is set in a mask [H, W]: a square, as far as the picture goes."""
+    lines = [torch.nonzero(mask.amax(axis))[:, 0] for axis in (1, 0)]
+    ends = [(int(line[0]), int(line[-1]) + 1) for line in lines]
+    side = max(CROP_LEAST * min(mask.shape), (1 + 2 * CROP_MARGIN) * max(last - first for first, last in ends))
+    rows, columns = (around(first, last, side, length) for (first, last), length in zip(ends, mask.shape))
+    return rows, columns
+
+
+def around(first: int, last: int, side: float, length: int) -> slice:
+    """`side` pixels about the middle of first … last, moved into 0 … length."""
+    size = min(round(side), length)
+    start = min(max(round((first + last - size) / 2), 0), length - size)
+    return slice(start, start + size)
 
 
 @torch.no_grad()
-def surest(network: Detector, pictures: Pictures, device: torch.device) -> Tensor:
-    """[n]: the highest logit of a person who, by the gate's rule, is the picture's subject; a low one where there is none."""
-    found = []
-    line = (torch.arange(SIZE_PX) + 0.5) / SIZE_PX
-    for start in range(0, len(pictures.image), 64):
-        rows = slice(start, start + 64)
-        somebody, person, boxes = network(pictures.image[rows].to(device).float() / 255)
-        logits, boxes = label_logits(somebody, person)[:, PERSON].flatten(1).cpu(), boxes.flatten(2).cpu()
+def persons_seen(network: Detector, aside: Aside, device: torch.device) -> tuple[Tensor, Tensor]:
+    """
+    Highest logits of a person who by the gate's rule is the subject, [n, 2] in the whole picture and in the crop; and of
+    one who fills the picture without being its subject [n]. Low ones where there is none.
+    """
+    subjects, filling = [], []
+    line = (torch.arange(SIZE_PX, device=device) + 0.5) / SIZE_PX
+    none = torch.tensor(-NO_PEAK, device=device)
+    for pixels, masks in zip(aside.pixels.flatten(0, 1).split(128), aside.masks.flatten(0, 1).split(128)):
+        somebody, person, boxes = seen_both_ways(network, pixels.to(device).float() / 255)
+        logits, boxes = label_logits(somebody, person)[:, PERSON].flatten(1), boxes.flatten(2)
         low, high = (corner.clamp(0, 1) for corner in corners(boxes))
-        mask = torch.from_numpy(np.unpackbits(pictures.mask[rows].numpy(), axis=-1))[:, 0].float()
+        mask = torch.from_numpy(np.unpackbits(masks.numpy(), axis=-1)).to(device).float()
         inside = lambda axis: ((line >= low[:, axis, :, None]) & (line < high[:, axis, :, None])).float()
-        both = torch.einsum("nqy,nyx,nqx->nq", inside(1), mask, inside(0))
+        both = (torch.bmm(inside(1), mask) * inside(0)).sum(2)
         area = (high - low).prod(1)
-        coverage, filling = both / mask.sum((1, 2)).clamp(min=1)[:, None], both / (area * SIZE_PX**2).clamp(min=1)
-        counts = ((coverage >= COVERAGE) & (filling >= FILLING)) | (area >= WHOLE_PICTURE)
-        found.append(torch.where(counts, logits, logits.new_tensor(-NO_PEAK)).amax(1))
-    return torch.cat(found)
+        coverage, share = both / mask.sum((1, 2)).clamp(min=1)[:, None], both / (area * SIZE_PX**2).clamp(min=1)
+        subject = (coverage >= COVERAGE) & (share >= FILLING)
+        subjects.append(torch.where(subject, logits, none).amax(1).cpu())
+        filling.append(torch.where(~subject & (area >= WHOLE_PICTURE), logits, none).amax(1).cpu())
+    return torch.cat(subjects).view(-1, 2), torch.cat(filling).view(-1, 2)[:, 0]
 
 
-def measure(network: Detector, pictures: Pictures, device: torch.device) -> tuple[dict, float]:
+def is_refused(subjects: Tensor, filling: Tensor, threshold: float) -> Tensor:
+    """bool [n]: the gate's decision on `persons_seen`, when the threshold is taken off the logits."""
+    return ((subjects - threshold).sigmoid().mean(1) >= 0.5) | (filling >= threshold)
+
+
+def measure(network: Detector, aside: Aside, device: torch.device) -> tuple[dict, float]:
     """
     Shares at the threshold, and that threshold as a logit: the lowest that refuses no more things than is asked for. Who
     is refused a thing has no way around; persons are looked for by words too.
     """
-    scores = surest(network, pictures, device)
-    persons, things = scores[pictures.of_person], scores[~pictures.of_person]
-    threshold = float(things.quantile(1 - WRONGLY_REFUSED)) + 1e-3
+    subjects, filling = persons_seen(network, aside, device)
+    refused = lambda of_person, threshold: float(
+        is_refused(subjects, filling, threshold)[aside.of_person == of_person].float().mean()
+    )
+    low, high = -NO_PEAK, NO_PEAK
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if refused(False, middle) <= WRONGLY_REFUSED else (middle, high)
     measured = {
-        "persons_refused": float((persons >= threshold).float().mean()),
-        "things_refused": float((things >= threshold).float().mean()),
-        "threshold": 1 / (1 + math.exp(-threshold)),
-        "persons": len(persons),
-        "things": len(things),
+        "persons_refused": refused(True, high),
+        "things_refused": refused(False, high),
+        "threshold": 1 / (1 + math.exp(-high)),
+        "persons": int(aside.of_person.sum()),
+        "things": int((~aside.of_person).sum()),
     }
-    return measured, threshold
+    return measured, high
 
 
 def write_onnx(network: Detector, threshold: float, folder: Path) -> None:
@@ -363,23 +374,28 @@ def forward(model: Pupil, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
     return model(pixels, cells)
 
 
+def steps_made(o: Options) -> int:
+    """By earlier calls of the same folder."""
+    path = o.out / "checkpoint.pt"
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"] if path.exists() else 0
+
+
 def main() -> None:
-    more = argparse.ArgumentParser(add_help=False)
-    more.add_argument("--pictures", type=int, default=61440, help="rendered to learn from")
-    o = options("person_detector", minutes=45, batch_cpu=64, batch_gpu=256, more=more)
-    learned = rendered(o, "learned", more.parse_known_args()[0].pictures)
-    aside = rendered(o, "aside", SET_ASIDE_PICTURES)
-    pupil = Pupil(int(learned.groups.max()) + 1).to(memory_format=torch.channels_last)
+    o = options("person_detector", minutes=45, batch_cpu=64, batch_gpu=256)
+    aside = set_aside(o)
+    scenes = Scenes(o.icons, "train", SIZE_PX, o.device, shows=is_learned)
+    pupil = Pupil(len(scenes.group_names)).to(memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
-    predict = o.fast(forward)
+    predict = o.fast(forward) if o.device.type == "cpu" else forward
+    torch.backends.cudnn.benchmark = True
+    # Every process, and every call that goes on, draws pictures of its own.
+    torch.manual_seed(int(o.rng(steps_made(o)).integers(2**63)))
 
     def losses(model: Pupil, step: int):
-        pixels, boxes, kinds, groups = batch(o, learned, step)
-        column, row = cells_of(boxes).long().unbind(-1)
-        *outputs, named = predict(model, pixels, row * GRID + column)
-        group = F.cross_entropy(named[kinds >= 0], groups[kinds >= 0])
-        detection = detection_losses(*outputs, boxes, kinds)
-        return {**detection, "group": group, "loss": detection["loss"] + GROUP_WEIGHT * group}
+        scene = scenes.sample_scenes(o.batch)
+        column, row = cells_of(scene.boxes).long().unbind(-1)
+        pixels = scene.pixels.contiguous(memory_format=torch.channels_last)
+        return losses_of(predict(model, pixels, row * GRID + column), scene)
 
     def publish(average: Pupil) -> None:
         measured, threshold = measure(average.detector, aside, o.device)
@@ -387,7 +403,7 @@ def main() -> None:
         write_json(o.out / "measured.json", measured)
         print(measured, flush=True)
 
-    train(o, pupil, losses, publish, learning_rate=2e-3, weight_decay=0.02, ema_decay=0.995)
+    train(o, pupil, losses, publish, learning_rate=2e-3, weight_decay=0.03, ema_decay=0.998)
 
 
 if __name__ == "__main__":

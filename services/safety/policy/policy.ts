@@ -32,6 +32,13 @@ const policy = z.strictObject({
       closeFilling: share,
       /** Share of the picture that a person fills from which on the photo is one of a person, wherever the mask is. */
       wholePicture: share,
+      /** The square around the subject that is looked at beside the photo. */
+      crop: z.strictObject({
+        /** Room on each side of the subject, as a share of its longer side. */
+        margin: share,
+        /** Its side is no less than this share of the photo's shorter one. */
+        least: share,
+      }),
     }),
     zeroShot: z.strictObject({
       /** Probability of a person from which on it decides alone. */
