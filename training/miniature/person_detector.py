@@ -374,12 +374,6 @@ def forward(model: Pupil, pixels: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
     return model(pixels, cells)
 
 
-def steps_made(o: Options) -> int:
-    """By earlier calls of the same folder."""
-    path = o.out / "checkpoint.pt"
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"] if path.exists() else 0
-
-
 def main() -> None:
     o = options("person_detector", minutes=45, batch_cpu=64, batch_gpu=256)
     aside = set_aside(o)
@@ -387,11 +381,8 @@ def main() -> None:
     pupil = Pupil(len(scenes.group_names)).to(memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
     predict = o.fast(forward) if o.device.type == "cpu" else forward
-    torch.backends.cudnn.benchmark = True
-    # Every process, and every call that goes on, draws pictures of its own.
-    torch.manual_seed(int(o.rng(steps_made(o)).integers(2**63)))
 
-    def losses(model: Pupil, step: int):
+    def losses(model: Pupil):
         scene = scenes.sample_scenes(o.batch)
         column, row = cells_of(scene.boxes).long().unbind(-1)
         pixels = scene.pixels.contiguous(memory_format=torch.channels_last)
