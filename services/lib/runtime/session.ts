@@ -13,6 +13,8 @@ export function sessionOptions({ provider, threads }: ExecutionOptions): Inferen
     // A memory plan is made for the sizes of one run and takes a block of its own beside what that run had taken.
     enableMemPattern: false,
     logSeverityLevel: 3,
-    extra: { session: { model_external_initializers_file_folder_path: weightsRoot } },
+    // Every session has threads of its own, which would take the processor from the other sessions for a tenth of a
+    // second after each use, only to be there at once for the next.
+    extra: { session: { intra_op: { allow_spinning: '0' }, model_external_initializers_file_folder_path: weightsRoot } },
   }
 }
