@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
@@ -46,6 +47,9 @@ interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePr
   readonly preview: boolean
   readonly decodePreviews: number
 }
+
+/** Beside what was compiled; a checkout may be thrown away with it. */
+const keptNetworks = fileURLToPath(new URL('../node_modules/.cache/moma-mesh/networks', import.meta.url))
 
 /** Memory for weights if not said: most of a small machine, all of what a large one needs. */
 const defaultMemoryShare = 0.5
@@ -135,6 +139,7 @@ async function generate(options: GenerateOptions): Promise<void> {
     threads: options.threads,
     memoryBytes: options.memory,
     sharedThreads: 2,
+    keptIn: keptNetworks,
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
   const draw = async (signal: AbortSignal) => {

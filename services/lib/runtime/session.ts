@@ -5,8 +5,15 @@ import type { ExecutionOptions } from './recipe.ts'
 /** Weights are found relative to this folder, and only below it: the root covers every checkpoint. */
 export const weightsRoot = parse(process.cwd()).root
 
-/** How every network is loaded; its graph is encoded for `weightsRoot`. */
-export function sessionOptions({ provider, threads }: ExecutionOptions): InferenceSession.SessionOptions {
+type SessionOptions = InferenceSession.SessionOptions
+
+/** How a built graph is loaded, encoded for `weightsRoot`. */
+export function sessionOptions(execution: ExecutionOptions): SessionOptions {
+  return withConfig(fileOptions(execution), { model_external_initializers_file_folder_path: weightsRoot })
+}
+
+/** How a file is loaded; weights that are kept outside of it are looked for beside it. */
+export function fileOptions({ provider, threads }: ExecutionOptions): SessionOptions {
   return {
     executionProviders: [provider],
     intraOpNumThreads: threads,
@@ -15,6 +22,21 @@ export function sessionOptions({ provider, threads }: ExecutionOptions): Inferen
     logSeverityLevel: 3,
     // Every session has threads of its own, which would take the processor from the other sessions for a tenth of a
     // second after each use, only to be there at once for the next.
-    extra: { session: { intra_op: { allow_spinning: '0' }, model_external_initializers_file_folder_path: weightsRoot } },
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
   }
+}
+
+/** How a file in the runtime's own format is loaded: it is optimised, and its weights are used where they lie in it. */
+export function keptOptions(execution: ExecutionOptions): SessionOptions {
+  return {
+    ...withConfig(fileOptions(execution), {
+      use_memory_mapped_ort_model: '1',
+      use_ort_model_bytes_for_initializers: '1',
+    }),
+    graphOptimizationLevel: 'disabled',
+  }
+}
+
+function withConfig(options: SessionOptions, more: Readonly<Record<string, string>>): SessionOptions {
+  return { ...options, extra: { session: { ...(options.extra?.session as object), ...more } } }
 }
