@@ -23,8 +23,9 @@ export interface KeptNetwork {
 /** A larger network's weights take longer to write and read a second time than its graph takes to be optimised. */
 const mostWeightBytes = 64 * 2 ** 20
 
-/** Of all files in the folder; the oldest leave. */
+/** Of all files in the folder: some bundles' networks. The oldest leave. */
 const mostFolderBytes = 384 * 2 ** 20
+const mostFiles = 64
 
 const extension = '.ort'
 const partLifeMs = 3_600_000
@@ -104,10 +105,10 @@ function removeOldest(folder: string): void {
     return found && name.endsWith(extension) ? [{ name, sizeBytes: found.size, atMs: found.mtimeMs }] : []
   })
   let total = 0
-  for (const { name, sizeBytes, atMs } of files.sort((a, b) => b.atMs - a.atMs)) {
+  for (const [index, { name, sizeBytes, atMs }] of files.sort((a, b) => b.atMs - a.atMs).entries()) {
     total += sizeBytes
     const isLeft = name.includes('.part') && Date.now() - atMs > partLifeMs
-    if (isLeft || total > mostFolderBytes) rmSync(join(folder, name), { force: true })
+    if (isLeft || index >= mostFiles || total > mostFolderBytes) rmSync(join(folder, name), { force: true })
   }
 }
 

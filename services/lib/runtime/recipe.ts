@@ -23,7 +23,7 @@ export interface ExecutionOptions {
   readonly threads: number
   /**
    * Absolute path of a folder of this program's own, in which small networks are kept as the runtime had optimised them,
-   * up to 384 MiB: the next process need not build them. Not given, none are.
+   * at most 64 files and 384 MiB: the next process need not build them. Not given, none are.
    */
   readonly keptIn?: string | undefined
 }
