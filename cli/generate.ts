@@ -1,5 +1,6 @@
+import { getCompileCacheDir } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
@@ -10,9 +11,6 @@ import type { GenerateOptions } from './draw-pictures.ts'
 import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, collect, numberOption, providerOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
-
-/** Beside what was compiled; a checkout may be thrown away with it. */
-const keptNetworks = fileURLToPath(new URL('../node_modules/.cache/moma-mesh/networks', import.meta.url))
 
 /** Memory for weights if not said: most of a small machine, all of what a large one needs. */
 const defaultMemoryShare = 0.5
@@ -92,6 +90,12 @@ Examples:
 Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted
 (Ctrl-C), 143 told to end (SIGTERM).`
 
+/** With what Node has compiled, and only where it keeps that. */
+function networksFolder(): string | undefined {
+  const compiled = getCompileCacheDir()
+  return compiled === undefined ? undefined : join(compiled, 'networks')
+}
+
 async function generate(options: GenerateOptions): Promise<void> {
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
   const pool = createNetworkPool({
@@ -99,7 +103,7 @@ async function generate(options: GenerateOptions): Promise<void> {
     threads: options.threads,
     memoryBytes: options.memory,
     sharedThreads: 2,
-    keptIn: keptNetworks,
+    keptIn: networksFolder(),
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
   const draw = async (signal: AbortSignal) => {
