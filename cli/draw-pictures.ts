@@ -1,52 +1,24 @@
-import { createReadStream } from 'node:fs'
 import { pictureSettings } from '../services/generation/picture-settings.ts'
 import { createPipeline, featureBytes, type GenerationEvent } from '../services/generation/pipeline.ts'
-import {
-  type CompleteRequest,
-  checkSize,
-  completeRequest,
-  type GenerationRequest,
-} from '../services/generation/request.ts'
+import { type CompleteRequest, completeRequest } from '../services/generation/request.ts'
 import { readSubject, segmentationOf } from '../services/generation/subject.ts'
-import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
-import { defaultImageLimits } from '../services/lib/images/decode.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import type { NetworkPool } from '../services/lib/runtime/pool.ts'
-import { requireProvider } from '../services/lib/runtime/providers.ts'
-import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
-import { checkLabel } from '../services/lib/tokenizers/text.ts'
 import { openBundleServices } from './bundle-services.ts'
-import { InputFileError } from './input-file-error.ts'
-import { checkOutFolder, writeInto } from './out-folder.ts'
+import { writeInto } from './out-folder.ts'
 import type { Progress } from './progress.ts'
-
-export interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePrompt'> {
-  readonly image: string
-  readonly mask?: string
-  readonly label: string
-  readonly prompt: string[]
-  readonly negative?: string
-  readonly out: string
-  readonly bundle: string
-  readonly size?: number
-  readonly provider: ExecutionProvider
-  readonly threads: number
-  readonly memory: number
-  readonly json?: boolean
-  readonly quiet?: boolean
-  readonly preview: boolean
-  readonly decodePreviews: number
-}
+import type { Asked, GenerateOptions } from './read-request.ts'
 
 /** Draws what `moma generate` was asked for and writes it out, a line a picture. */
 export async function drawPictures(
   options: GenerateOptions,
+  asked: Asked,
   pool: NetworkPool,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { bundle, rehearsal, request, files, sizePx, folder } = await readEverything(options)
+  const { bundle, rehearsal, request, files, sizePx, folder } = asked
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
   const services = await openBundleServices(bundle, pool)
@@ -76,37 +48,6 @@ export async function drawPictures(
       process.stdout.write(`${options.json ? JSON.stringify(line) : path}\n`)
     }
   }
-}
-
-/** What can be wrong with the request but for what the pictures show, before anything of the bundle is opened. */
-async function readEverything(options: GenerateOptions) {
-  const bundle = await openBundle(options.bundle)
-  const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
-  await requireProvider(options.provider)
-  checkLabel(options.label)
-  const { image, mask, label, prompt, negative, ...rest } = options
-  const request: Omit<GenerationRequest, 'prompt'> = {
-    ...rest,
-    ...(negative === undefined ? {} : { negativePrompt: negative }),
-  }
-  for (const one of prompt) completeRequest({ ...request, prompt: one }, bundle.manifest.settings)
-  const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
-  const photo = await readInput('--image', image)
-  const maskFile = mask === undefined ? null : await readInput('--mask', mask)
-  const files = { photo, mask: maskFile, label }
-  return { bundle, rehearsal, request, files, sizePx, folder: await checkOutFolder(options.out) }
-}
-
-async function readInput(option: string, path: string): Promise<Uint8Array> {
-  const { maxBytes } = defaultImageLimits
-  try {
-    const chunks: Buffer[] = await createReadStream(path, { end: maxBytes }).toArray()
-    const bytes = Buffer.concat(chunks)
-    if (bytes.length <= maxBytes) return bytes
-  } catch (error) {
-    throw new InputFileError(`${option} ${path} can't be read: ${error instanceof Error ? error.message : error}`)
-  }
-  throw new InputFileError(`${option} ${path} is too large, allowed are ${maxBytes} bytes`)
 }
 
 async function show(progress: Progress, event: GenerationEvent): Promise<void> {

@@ -7,10 +7,10 @@ import { samplerNames } from '../services/denoise/samplers/sampler.ts'
 import { methods } from '../services/generation/request.ts'
 import { defaultBundle } from '../services/lib/bundles/default-bundle.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
-import type { GenerateOptions } from './draw-pictures.ts'
 import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, collect, numberOption, providerOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
+import type { GenerateOptions } from './read-request.ts'
 
 /** Memory for weights if not said: most of a small machine, all of what a large one needs. */
 const defaultMemoryShare = 0.5
@@ -107,9 +107,13 @@ async function generate(options: GenerateOptions): Promise<void> {
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
   const draw = async (signal: AbortSignal) => {
-    // Only now: the pool's threads start while this is read.
+    // Only now, and bit by bit: the pool's threads start, and load, while the next is read.
+    const { readRequest } = await import('./read-request.ts')
+    const asked = await readRequest(options)
+    const { firstNetworks } = await import('./first-networks.ts')
+    pool.prepare(await firstNetworks(asked.bundle, pool, asked.files.mask === null))
     const { drawPictures } = await import('./draw-pictures.ts')
-    await drawPictures(options, pool, progress, signal)
+    await drawPictures(options, asked, pool, progress, signal)
   }
   await interruptible((signal) => withPool(pool, signal, () => draw(signal)), progress.done)
 }
