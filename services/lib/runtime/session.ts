@@ -20,9 +20,9 @@ export function fileOptions({ provider, threads }: ExecutionOptions): SessionOpt
     // A memory plan is made for the sizes of one run and takes a block of its own beside what that run had taken.
     enableMemPattern: false,
     logSeverityLevel: 3,
-    // Every session has threads of its own, which would take the processor from the other sessions for a tenth of a
-    // second after each use, only to be there at once for the next.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    // Every session has threads of its own. Left to themselves they look for work for a tenth of a second after each
+    // use, while other sessions want the processor; this is long enough to be there for a run's next operation.
+    extra: { session: { intra_op: { spin_duration_us: '100' } } },
   }
 }
 
