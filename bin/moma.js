@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('../cli/moma.ts', import.meta.url))
 
-// What was compiled once is read by the next start and by every thread of this one; where nothing can be written, nothing is.
+// What was compiled once is read by the next start and by every thread of this one, as are networks that the runtime has
+// optimised; where nothing can be written, nothing is.
 const compiled = fileURLToPath(new URL('../node_modules/.cache/moma-mesh/compiled', import.meta.url))
 const env = { NODE_COMPILE_CACHE: compiled, ...process.env }
 

@@ -9,6 +9,7 @@ import { ProviderError } from '../services/lib/runtime/providers.ts'
 import { TextError } from '../services/lib/tokenizers/text.ts'
 import { CheckpointError } from '../services/lib/weights/tensor-entry.ts'
 import { exitCodes } from './codes.ts'
+import { InputFileError } from './input-file-error.ts'
 import { MemberFailed } from './start/supervisor.ts'
 
 /** The exit code of an error, and what a person is told: one sentence. Faults of ours come with their stack if `debug`. */
@@ -32,9 +33,4 @@ export function describeError(error: unknown, debug: boolean): { code: number; m
   if (isInput) return { code: exitCodes.input, message }
   const stack = debug && error instanceof Error && error.stack ? `\n${error.stack}` : ''
   return { code: exitCodes.fault, message: `${message}${stack}` }
-}
-
-/** A file named on the command line that can't be read or written. */
-export class InputFileError extends Error {
-  override readonly name = 'InputFileError'
 }

@@ -1,51 +1,16 @@
-import { createReadStream } from 'node:fs'
+import { getCompileCacheDir } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
+import { join } from 'node:path'
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { samplerNames } from '../services/denoise/samplers/sampler.ts'
-import { pictureSettings } from '../services/generation/picture-settings.ts'
-import { createPipeline, featureBytes, type GenerationEvent } from '../services/generation/pipeline.ts'
-import {
-  type CompleteRequest,
-  checkSize,
-  completeRequest,
-  type GenerationRequest,
-  methods,
-} from '../services/generation/request.ts'
-import { readSubject, segmentationOf } from '../services/generation/subject.ts'
-import { bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
+import { methods } from '../services/generation/request.ts'
 import { defaultBundle } from '../services/lib/bundles/default-bundle.ts'
-import { createContentCache } from '../services/lib/content-cache.ts'
-import { defaultImageLimits } from '../services/lib/images/decode.ts'
-import { encodeImage } from '../services/lib/images/encode.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
-import { requireProvider } from '../services/lib/runtime/providers.ts'
-import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
-import { checkLabel } from '../services/lib/tokenizers/text.ts'
-import { openBundleServices } from './bundle-services.ts'
-import { InputFileError } from './exit.ts'
 import { interruptible, withPool } from './interrupt.ts'
 import { bytesOption, collect, numberOption, providerOption, wholeOption } from './options.ts'
-import { checkOutFolder, writeInto } from './out-folder.ts'
-import { createProgress, type Progress } from './progress.ts'
-
-interface GenerateOptions extends Omit<GenerationRequest, 'prompt' | 'negativePrompt'> {
-  readonly image: string
-  readonly mask?: string
-  readonly label: string
-  readonly prompt: string[]
-  readonly negative?: string
-  readonly out: string
-  readonly bundle: string
-  readonly size?: number
-  readonly provider: ExecutionProvider
-  readonly threads: number
-  readonly memory: number
-  readonly json?: boolean
-  readonly quiet?: boolean
-  readonly preview: boolean
-  readonly decodePreviews: number
-}
+import { createProgress } from './progress.ts'
+import type { GenerateOptions } from './read-request.ts'
 
 /** Memory for weights if not said: most of a small machine, all of what a large one needs. */
 const defaultMemoryShare = 0.5
@@ -125,110 +90,30 @@ Examples:
 Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted
 (Ctrl-C), 143 told to end (SIGTERM).`
 
+/** With what Node has compiled, and only where it keeps that. */
+function networksFolder(): string | undefined {
+  const compiled = getCompileCacheDir()
+  return compiled === undefined ? undefined : join(compiled, 'networks')
+}
+
 async function generate(options: GenerateOptions): Promise<void> {
-  const { bundle, rehearsal, request, files, sizePx, folder } = await readEverything(options)
   const progress = createProgress(process.stderr, { quiet: options.quiet === true, previews: options.preview })
-  if (rehearsal)
-    progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
   const pool = createNetworkPool({
     provider: options.provider,
     threads: options.threads,
     memoryBytes: options.memory,
     sharedThreads: 2,
+    keptIn: networksFolder(),
     onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
   })
   const draw = async (signal: AbortSignal) => {
-    const services = await openBundleServices(bundle, pool)
-    pool.prepare(services.networksFor(request.method ?? 'moma', files.mask === null))
-    const segmentation = segmentationOf(bundle, services.vision, signal)
-    const subject = await readSubject(files, sizePx, segmentation)
-    const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))
-    for (const prompt of options.prompt) {
-      const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
-      const started = performance.now()
-      const events = pipeline.generate(subject, complete, {
-        signal,
-        decodePreviewEverySteps: progress.showsPreviews ? options.decodePreviews : 0,
-      })
-      for await (const event of events) {
-        await show(progress, event)
-        if (event.kind !== 'image') continue
-        const path = await writePicture(folder, options, complete, event)
-        progress.done()
-        const line = {
-          path,
-          index: event.index,
-          seed: event.seed,
-          prompt,
-          elapsedMs: Math.round(performance.now() - started),
-        }
-        process.stdout.write(`${options.json ? JSON.stringify(line) : path}\n`)
-      }
-    }
+    // Only now, and bit by bit: the pool's threads start, and load, while the next is read.
+    const { readRequest } = await import('./read-request.ts')
+    const asked = await readRequest(options)
+    const { firstNetworks } = await import('./first-networks.ts')
+    pool.prepare(await firstNetworks(asked.bundle, pool, asked.files.mask === null))
+    const { drawPictures } = await import('./draw-pictures.ts')
+    await drawPictures(options, asked, pool, progress, signal)
   }
   await interruptible((signal) => withPool(pool, signal, () => draw(signal)), progress.done)
-}
-
-/** What can be wrong with the request but for what the pictures show, before anything of the bundle is opened. */
-async function readEverything(options: GenerateOptions) {
-  const bundle = await openBundle(options.bundle)
-  const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
-  await requireProvider(options.provider)
-  checkLabel(options.label)
-  const { image, mask, label, prompt, negative, ...rest } = options
-  const request: Omit<GenerationRequest, 'prompt'> = {
-    ...rest,
-    ...(negative === undefined ? {} : { negativePrompt: negative }),
-  }
-  for (const one of prompt) completeRequest({ ...request, prompt: one }, bundle.manifest.settings)
-  const sizePx = checkSize(options.size ?? bundle.manifest.settings.sizePx)
-  const photo = await readInput('--image', image)
-  const maskFile = mask === undefined ? null : await readInput('--mask', mask)
-  const files = { photo, mask: maskFile, label }
-  return { bundle, rehearsal, request, files, sizePx, folder: await checkOutFolder(options.out) }
-}
-
-async function readInput(option: string, path: string): Promise<Uint8Array> {
-  const { maxBytes } = defaultImageLimits
-  try {
-    const chunks: Buffer[] = await createReadStream(path, { end: maxBytes }).toArray()
-    const bytes = Buffer.concat(chunks)
-    if (bytes.length <= maxBytes) return bytes
-  } catch (error) {
-    throw new InputFileError(`${option} ${path} can't be read: ${error instanceof Error ? error.message : error}`)
-  }
-  throw new InputFileError(`${option} ${path} is too large, allowed are ${maxBytes} bytes`)
-}
-
-async function show(progress: Progress, event: GenerationEvent): Promise<void> {
-  if (event.kind === 'stage') progress.update(`${event.stage.toLowerCase()} …`, null)
-  if (event.kind === 'truncated')
-    progress.note(`the prompt is longer than the text encoder reads; it does not see: "${event.text}"`)
-  if (event.kind === 'step') {
-    const first = event.previews[0]
-    if (first) await progress.preview(first)
-    progress.update(`step ${event.step} of ${event.steps}`, event.step / event.steps)
-  }
-}
-
-type ImageEvent = Extract<GenerationEvent, { kind: 'image' }>
-
-async function writePicture(
-  folder: string,
-  options: GenerateOptions,
-  request: CompleteRequest,
-  event: ImageEvent,
-): Promise<string> {
-  const bytes = await encodeImage(event.image, 'png', {
-    seed: BigInt(event.seed),
-    settings: pictureSettings(options.bundle, options.label, request),
-  })
-  return writeInto(folder, pictureName(options.label, request, event.seed), bytes)
-}
-
-/** `dog-a-dog-in-a-green-garden-7.png`. */
-function pictureName(label: string, { prompt, method }: CompleteRequest, seed: number): string {
-  const words = `${label} ${prompt}`.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ['picture']
-  const stem = words.join('-').slice(0, 60).replace(/-+$/, '')
-  return `${stem}${method === 'moma' ? '' : `-${method}`}-${seed}.png`
 }

@@ -1,7 +1,7 @@
 import { access, constants, mkdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { systemCode } from '../services/lib/bundles/errors.ts'
-import { InputFileError } from './exit.ts'
+import { InputFileError } from './input-file-error.ts'
 
 /**
  * The absolute path of `--out`'s folder, in which files can be written; one that was not there is not there afterwards

@@ -13,7 +13,7 @@ import { htmlPage, textTable } from '../services/safety/evaluation/report.ts'
 import { openSafety } from '../services/safety/open.ts'
 import type { Safety } from '../services/safety/safety.ts'
 import { readPromptSets } from '../services/safety/testing/prompt-sets.ts'
-import { InputFileError } from './exit.ts'
+import { InputFileError } from './input-file-error.ts'
 import { bytesOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
 

@@ -1,5 +1,4 @@
 import type { RgbImage } from '../../services/lib/images/image.ts'
-import { encodePreview } from '../../services/lib/images/preview.ts'
 import { resizeBicubic } from '../../services/lib/images/resize.ts'
 
 /** More than this, cells of ordinary size would not show. */
@@ -10,6 +9,8 @@ export async function previewPng(image: RgbImage): Promise<{ readonly base64: st
   const scale = Math.min(1, largestSidePx / Math.max(image.widthPx, image.heightPx))
   const side = (px: number) => Math.max(1, Math.round(px * scale))
   const small = scale === 1 ? image : await resizeBicubic(image, side(image.widthPx), side(image.heightPx))
+  // Most terminals show no PNG: whoever draws for them need not wait for what encodes one.
+  const { encodePreview } = await import('../../services/lib/images/preview.ts')
   const bytes = await encodePreview(small, 'png')
   return { base64: Buffer.from(bytes).toString('base64'), byteLength: bytes.length }
 }

@@ -1,7 +1,7 @@
 import { NotInBundle } from '../lib/bundles/errors.ts'
 import { clipMean, clipStd, padToSquare, toEncoderPlanes, toNormalizedPlanes } from '../lib/images/geometry.ts'
-import type { GreyImage, RgbImage, Size } from '../lib/images/image.ts'
-import { resizeBicubic } from '../lib/images/resize.ts'
+import type { GreyImage, RgbImage } from '../lib/images/image.ts'
+import { resizeBicubic, resizePlaneBicubic } from '../lib/images/resize.ts'
 import type { NetworkPool } from '../lib/runtime/pool.ts'
 import type { Recipe } from '../lib/runtime/recipe.ts'
 import { type FloatTensor, floatTensor } from '../lib/runtime/tensor.ts'
@@ -58,7 +58,7 @@ export function createVision(pool: NetworkPool, networks: VisionNetworks): Visio
       signal?.throwIfAborted()
       const pictures = floatTensor([1, 3, side, side], toEncoderPlanes(small))
       const { data } = await run(recipe, { pictures }, 'subject')
-      return resizePlane({ widthPx: side, heightPx: side, pixels: levels(data) }, photo)
+      return resizePlaneBicubic({ widthPx: side, heightPx: side, pixels: levels(data) }, photo.widthPx, photo.heightPx)
     },
   }
 }
@@ -66,16 +66,6 @@ export function createVision(pool: NetworkPool, networks: VisionNetworks): Visio
 /** 0 … 1 in 8 bits. */
 function levels(shares: Float32Array): Uint8Array {
   return Uint8Array.from(shares, (share) => Math.round(255 * share))
-}
-
-/** A plane brought to a size bicubically, as one of three equal channels. */
-async function resizePlane({ widthPx, heightPx, pixels }: GreyImage, size: Size): Promise<GreyImage> {
-  const grey = Uint8Array.from({ length: 3 * pixels.length }, (_, index) => pixels[Math.floor(index / 3)]!)
-  const image = { widthPx, heightPx, pixels: grey, alpha: null }
-  const resized = await resizeBicubic(image, size.widthPx, size.heightPx)
-  const plane = new Uint8Array(size.widthPx * size.heightPx)
-  for (let index = 0; index < plane.length; index++) plane[index] = resized.pixels[3 * index]!
-  return { widthPx: size.widthPx, heightPx: size.heightPx, pixels: plane }
 }
 
 /** A picture as CLIP takes it: padded to a square with CLIP's mean colour, resized bicubically, normalised → [1, 3, S, S]. */

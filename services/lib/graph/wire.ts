@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import protobuf from 'protobufjs'
+import type protobuf from 'protobufjs'
 
 export interface ModelMessage {
   readonly irVersion: number
@@ -56,6 +57,12 @@ let modelType: protobuf.Type | undefined
 
 /** Serializes a model; fields are written in the order of their numbers, so equal messages give equal bytes. */
 export function encodeModel(message: ModelMessage): Uint8Array {
-  modelType ??= protobuf.loadSync(fileURLToPath(new URL('onnx.proto', import.meta.url))).lookupType('onnx.ModelProto')
+  modelType ??= loadModelType()
   return modelType.encode(message as unknown as Record<string, unknown>).finish()
+}
+
+/** Read when a graph is encoded: whoever only names networks does without. */
+function loadModelType(): protobuf.Type {
+  const { loadSync }: typeof protobuf = createRequire(import.meta.url)('protobufjs')
+  return loadSync(fileURLToPath(new URL('onnx.proto', import.meta.url))).lookupType('onnx.ModelProto')
 }

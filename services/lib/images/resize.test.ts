@@ -1,5 +1,5 @@
 import type { RgbImage } from './image.ts'
-import { nearestIndices, resizeBicubic, resizeNearest } from './resize.ts'
+import { nearestIndices, resizeBicubic, resizeNearest, resizePlaneBicubic } from './resize.ts'
 import { testImage } from './test-images.ts'
 
 /** 9 × 7 px, as numpy makes it from the same formula. */
@@ -16,6 +16,15 @@ const small: RgbImage = {
 }
 
 describe('bicubic', () => {
+  test('a plane is resized as each channel of a picture is', async () => {
+    const { pixels } = await resizeBicubic(small, 12, 5)
+    for (const channel of [0, 1, 2]) {
+      const only = (values: Uint8Array) => values.filter((_, index) => index % 3 === channel)
+      const plane = await resizePlaneBicubic({ ...small, pixels: only(small.pixels) }, 12, 5)
+      expect(plane.pixels).toEqual(only(pixels))
+    }
+  })
+
   // Recorded from Pillow 12.0.0, `Image.resize(size, BICUBIC)`: equal in every byte, no tolerance.
   const recorded: readonly (readonly [number, number, readonly number[]])[] = [
     [3, 2, [70, 165, 106, 134, 126, 117, 128, 136, 132, 156, 138, 112, 134, 123, 145, 136, 121, 131]],

@@ -18,12 +18,26 @@ const longestTurnMs = 8
  * 1 to 16384.
  */
 export async function resizeBicubic(image: RgbImage, widthPx: number, heightPx: number): Promise<RgbImage> {
+  return { widthPx, heightPx, pixels: await resizeChannels(image, 3, widthPx, heightPx), alpha: null }
+}
+
+/** As `resizeBicubic`, for a plane [H,W]. */
+export async function resizePlaneBicubic(plane: GreyImage, widthPx: number, heightPx: number): Promise<GreyImage> {
+  return { widthPx, heightPx, pixels: await resizeChannels(plane, 1, widthPx, heightPx) }
+}
+
+async function resizeChannels(
+  image: GreyImage | RgbImage,
+  channels: 1 | 3,
+  widthPx: number,
+  heightPx: number,
+): Promise<Uint8Array> {
   requireSides(widthPx, heightPx)
-  requirePixels(image, image.pixels, 3)
+  requirePixels(image, image.pixels, channels)
   let pixels = image.pixels
-  if (widthPx !== image.widthPx) pixels = await resizeRows(pixels, image.heightPx, image.widthPx, widthPx)
-  if (heightPx !== image.heightPx) pixels = await resizeColumns(pixels, widthPx, image.heightPx, heightPx)
-  return { widthPx, heightPx, pixels, alpha: null }
+  if (widthPx !== image.widthPx) pixels = await resizeRows(pixels, channels, image.heightPx, image.widthPx, widthPx)
+  if (heightPx !== image.heightPx) pixels = await resizeColumns(pixels, widthPx * channels, image.heightPx, heightPx)
+  return pixels
 }
 
 /**
@@ -92,36 +106,57 @@ function to8Bit(fixedPoint: number): number {
   return value < 0 ? 0 : Math.min(value, 255)
 }
 
-async function resizeRows(pixels: Uint8Array, height: number, from: number, out: number): Promise<Uint8Array> {
+async function resizeRows(
+  pixels: Uint8Array,
+  channels: 1 | 3,
+  height: number,
+  from: number,
+  out: number,
+): Promise<Uint8Array> {
   const taps = bicubicTaps(from, out)
-  const resized = new Uint8Array(height * out * 3)
+  const resized = new Uint8Array(height * out * channels)
+  const resizeRow = channels === 3 ? resizeRgbRow : resizeGreyRow
   const breathe = breather()
   for (let y = 0; y < height; y++) {
-    let target = y * out * 3
-    for (const { start, weights } of taps) {
-      let source = (y * from + start) * 3
-      let red = half
-      let green = half
-      let blue = half
-      for (let k = 0; k < weights.length; k++) {
-        const weight = weights[k]!
-        red += Math.imul(weight, pixels[source]!)
-        green += Math.imul(weight, pixels[source + 1]!)
-        blue += Math.imul(weight, pixels[source + 2]!)
-        source += 3
-      }
-      resized[target] = to8Bit(red)
-      resized[target + 1] = to8Bit(green)
-      resized[target + 2] = to8Bit(blue)
-      target += 3
-    }
+    resizeRow(pixels, y * from, taps, resized, y * out)
     await breathe()
   }
   return resized
 }
 
-async function resizeColumns(pixels: Uint8Array, width: number, from: number, out: number): Promise<Uint8Array> {
-  const rowLength = width * 3
+/** One row of `pixels` from pixel `source` on into `resized` from pixel `target` on. */
+type ResizeRow = (pixels: Uint8Array, source: number, taps: readonly Tap[], resized: Uint8Array, target: number) => void
+
+const resizeRgbRow: ResizeRow = (pixels, source, taps, resized, target) => {
+  let to = 3 * target
+  for (const { start, weights } of taps) {
+    let at = 3 * (source + start)
+    let red = half
+    let green = half
+    let blue = half
+    for (let k = 0; k < weights.length; k++) {
+      const weight = weights[k]!
+      red += Math.imul(weight, pixels[at]!)
+      green += Math.imul(weight, pixels[at + 1]!)
+      blue += Math.imul(weight, pixels[at + 2]!)
+      at += 3
+    }
+    resized[to] = to8Bit(red)
+    resized[to + 1] = to8Bit(green)
+    resized[to + 2] = to8Bit(blue)
+    to += 3
+  }
+}
+
+const resizeGreyRow: ResizeRow = (pixels, source, taps, resized, target) => {
+  for (const [x, { start, weights }] of taps.entries()) {
+    let sum = half
+    for (let k = 0; k < weights.length; k++) sum += Math.imul(weights[k]!, pixels[source + start + k]!)
+    resized[target + x] = to8Bit(sum)
+  }
+}
+
+async function resizeColumns(pixels: Uint8Array, rowLength: number, from: number, out: number): Promise<Uint8Array> {
   const resized = new Uint8Array(out * rowLength)
   const sums = new Int32Array(rowLength)
   const breathe = breather()

@@ -59,7 +59,8 @@ const mostBytesAtOnce = 256 * 2 ** 20
 const threadName = (index: number) => `networks ${index + 1}`
 
 export function createNetworkPool(options: PoolOptions): NetworkPool {
-  const execution = { provider: options.provider, threads: options.threads }
+  const { provider, threads, keptIn } = options
+  const execution = { provider, threads, keptIn }
   const entries = new Map<string, Entry>()
   const lostListeners = new Set<(recipe: Recipe) => void>()
   const queue: Entry[] = []

@@ -21,6 +21,11 @@ export interface ExecutionOptions {
   readonly provider: ExecutionProvider
   /** Threads of one network's arithmetic, 1 … 256. */
   readonly threads: number
+  /**
+   * Absolute path of a folder of this program's own, in which small networks are kept as the runtime had optimised them,
+   * at most 64 files and 384 MiB: the next process need not build them. Not given, none are.
+   */
+  readonly keptIn?: string | undefined
 }
 
 /** `cuda` takes the first device that CUDA_VISIBLE_DEVICES shows; whatever a provider has no kernel for, the CPU computes. */

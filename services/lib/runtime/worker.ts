@@ -4,13 +4,18 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { Graph } from '../graph/build.ts'
 import { weightBytes } from '../graph/folding.ts'
 import { graphBuilder } from './graph-builder.ts'
+import { createAndKeep, forget, type KeptNetwork, keptNetwork } from './kept-network.ts'
 import { isModelFile, type ModelFile } from './model-file.ts'
 import type { Answer, Order, WorkerData } from './protocol.ts'
-import { sessionOptions, weightsRoot } from './session.ts'
+import type { Recipe } from './recipe.ts'
+import { fileOptions, keptOptions, sessionOptions, weightsRoot } from './session.ts'
 import type { HostTensor } from './tensor.ts'
 
 interface Seated {
-  readonly made: Graph | ModelFile
+  readonly recipe: Recipe
+  readonly kept: KeptNetwork | null
+  /** Null where a kept one stands for it. */
+  readonly made: Graph | ModelFile | null
   session?: InferenceSession
 }
 
@@ -39,13 +44,15 @@ port.on('message', async (order: Order) => {
 async function carryOut(order: Order) {
   switch (order.kind) {
     case 'emit': {
-      const made = (await graphBuilder(order.recipe))()
-      seats.set(order.seat, { made })
-      return { kind: 'emitted', weightBytes: isModelFile(made) ? made.weightBytes : weightBytes(made) } as const
+      const { recipe, seat } = order
+      const kept = keptNetwork(execution, recipe)
+      const made = kept?.weightBytes ? null : (await graphBuilder(recipe))()
+      seats.set(seat, { recipe, kept, made })
+      return { kind: 'emitted', weightBytes: made ? bytesOf(made) : kept!.weightBytes! } as const
     }
     case 'load': {
       const seated = seats.get(order.seat)!
-      seated.session = await load(seated.made)
+      seated.session = await load(seated)
       return { kind: 'done' } as const
     }
     case 'run':
@@ -57,15 +64,25 @@ async function carryOut(order: Order) {
   }
 }
 
-async function load(emitted: Graph | ModelFile): Promise<InferenceSession> {
-  if (isModelFile(emitted)) {
-    // Its weights are looked for beside it, which is not where a built graph's are.
-    const { extra: _, ...options } = sessionOptions(execution)
-    return InferenceSession.create(emitted.modelFile, options)
+async function load({ recipe, kept, made }: Seated): Promise<InferenceSession> {
+  if (kept && !made) {
+    try {
+      return await InferenceSession.create(kept.file, keptOptions(execution))
+    } catch {
+      forget(kept)
+    }
   }
+  const emitted = made ?? (await graphBuilder(recipe))()
+  if (isModelFile(emitted)) return InferenceSession.create(emitted.modelFile, fileOptions(execution))
   const options = sessionOptions(execution)
   if (isManyAndSmall(emitted)) options.graphOptimizationLevel = 'extended'
-  return InferenceSession.create(emitted.encode(weightsRoot), options)
+  return createAndKeep(kept, emitted, (more) =>
+    InferenceSession.create(emitted.encode(weightsRoot), { ...options, ...more }),
+  )
+}
+
+function bytesOf(made: Graph | ModelFile): number {
+  return isModelFile(made) ? made.weightBytes : weightBytes(made)
 }
 
 /**

@@ -1,0 +1,84 @@
+import { pictureSettings } from '../services/generation/picture-settings.ts'
+import { createPipeline, featureBytes, type GenerationEvent } from '../services/generation/pipeline.ts'
+import { type CompleteRequest, completeRequest } from '../services/generation/request.ts'
+import { readSubject, segmentationOf } from '../services/generation/subject.ts'
+import { createContentCache } from '../services/lib/content-cache.ts'
+import { encodeImage } from '../services/lib/images/encode.ts'
+import type { NetworkPool } from '../services/lib/runtime/pool.ts'
+import { openBundleServices } from './bundle-services.ts'
+import { writeInto } from './out-folder.ts'
+import type { Progress } from './progress.ts'
+import type { Asked, GenerateOptions } from './read-request.ts'
+
+/** Draws what `moma generate` was asked for and writes it out, a line a picture. */
+export async function drawPictures(
+  options: GenerateOptions,
+  asked: Asked,
+  pool: NetworkPool,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  const { bundle, rehearsal, request, files, sizePx, folder } = asked
+  if (rehearsal)
+    progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
+  const services = await openBundleServices(bundle, pool)
+  pool.prepare(services.networksFor(request.method ?? 'moma', files.mask === null))
+  const segmentation = segmentationOf(bundle, services.vision, signal)
+  const subject = await readSubject(files, sizePx, segmentation)
+  const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))
+  for (const prompt of options.prompt) {
+    const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
+    const started = performance.now()
+    const events = pipeline.generate(subject, complete, {
+      signal,
+      decodePreviewEverySteps: progress.showsPreviews ? options.decodePreviews : 0,
+    })
+    for await (const event of events) {
+      await show(progress, event)
+      if (event.kind !== 'image') continue
+      const path = await writePicture(folder, options, complete, event)
+      progress.done()
+      const line = {
+        path,
+        index: event.index,
+        seed: event.seed,
+        prompt,
+        elapsedMs: Math.round(performance.now() - started),
+      }
+      process.stdout.write(`${options.json ? JSON.stringify(line) : path}\n`)
+    }
+  }
+}
+
+async function show(progress: Progress, event: GenerationEvent): Promise<void> {
+  if (event.kind === 'stage') progress.update(`${event.stage.toLowerCase()} …`, null)
+  if (event.kind === 'truncated')
+    progress.note(`the prompt is longer than the text encoder reads; it does not see: "${event.text}"`)
+  if (event.kind === 'step') {
+    const first = event.previews[0]
+    if (first) await progress.preview(first)
+    progress.update(`step ${event.step} of ${event.steps}`, event.step / event.steps)
+  }
+}
+
+type ImageEvent = Extract<GenerationEvent, { kind: 'image' }>
+
+async function writePicture(
+  folder: string,
+  options: GenerateOptions,
+  request: CompleteRequest,
+  event: ImageEvent,
+): Promise<string> {
+  const bytes = await encodeImage(event.image, 'png', {
+    seed: BigInt(event.seed),
+    settings: pictureSettings(options.bundle, options.label, request),
+  })
+  return writeInto(folder, pictureName(options.label, request, event.seed), bytes)
+}
+
+/** `dog-a-dog-in-a-green-garden-7.png`. */
+function pictureName(label: string, { prompt, method }: CompleteRequest, seed: number): string {
+  const words = `${label} ${prompt}`.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ['picture']
+  const stem = words.join('-').slice(0, 60).replace(/-+$/, '')
+  return `${stem}${method === 'moma' ? '' : `-${method}`}-${seed}.png`
+}
