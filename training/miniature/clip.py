@@ -12,7 +12,7 @@ Writes OUT/image_encoder, OUT/text_encoder (transformers layout) and OUT/measure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -63,13 +63,13 @@ class Lessons:
         self.texts = of([(number(caption), number(subject_prompt(label, caption))) for label, caption in words])
         self.ids = tokenize(tokenizer, list(numbers)).to(device)
 
-    def losses(self, pair: ClipPair, batch: int) -> Mapping[str, Tensor]:
+    def losses(self, pair: ClipPair, see: Callable[..., tuple[Tensor, Tensor]], batch: int) -> Mapping[str, Tensor]:
         device = self.small.device
         rows = torch.randint(len(self.small), (batch,), device=device)
         chance = torch.rand(2, batch, device=device)
         pixels = normalize(self.small[rows])
         pixels = torch.where(chance[0, :, None, None, None] < 0.5, pixels.flip(3), pixels)
-        images, texts = pair(pixels, self.ids[self.texts[rows, (chance[1] < 0.5).long()]])
+        images, texts = see(pair, pixels, self.ids[self.texts[rows, (chance[1] < 0.5).long()]])
         contrast = contrastive(images, texts, pair.logit_scale)
         thing = F.cross_entropy(pair.thing(images), self.things[rows])
         place = F.cross_entropy(pair.place(images), self.places[rows])
@@ -118,11 +118,12 @@ def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image
     tokenizer = open_tokenizer(o.beside("tokenizers"))
     lessons = Lessons(pool, tokenizer, o.device)
     pair = ClipPair(tokenizer, int(pool.things.max()) + 1, layers)
+    see = o.fast(lambda pair, pixels, ids: pair(pixels, ids))
     print(f"{sum(p.numel() for p in pair.vision.parameters()) / 1e6:.2f} M in the image tower, "
           f"{sum(p.numel() for p in pair.text.parameters()) / 1e6:.2f} M in the text tower", flush=True)  # fmt: skip
 
     def losses(model: ClipPair):
-        return lessons.losses(model, o.batch)
+        return lessons.losses(model, see, o.batch)
 
     def publish(average: ClipPair) -> None:
         measured = measure(average, tokenizer, unseen, o.device)

@@ -74,6 +74,7 @@ def train_dino(o: Options) -> None:
     small, things = shrink_all(pool, DINO["image_size"], device=o.device), torch.from_numpy(pool.things).to(o.device)
     plain = torch.tensor([row for row in pool.targets if pool.textures[row] is None], device=o.device)
     model = Identity(int(pool.things.max()) + 1)
+    see = o.fast(lambda model, pixels: model(pixels))
     print(f"{sum(p.numel() for p in model.vit.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def losses(model: Identity):
@@ -81,7 +82,7 @@ def train_dino(o: Options) -> None:
         both = torch.cat([rows, rows ^ 1])
         seen = small[both]
         mirrored = torch.rand(len(both), 1, 1, 1, device=o.device) < 0.5
-        tokens = model(normalize(torch.where(mirrored, seen.flip(3), seen), IMAGENET))
+        tokens = see(model, normalize(torch.where(mirrored, seen.flip(3), seen), IMAGENET))
         contrast = contrastive(*tokens.chunk(2), model.logit_scale)
         thing = F.cross_entropy(model.thing(tokens), things[both])
         return {"loss": contrast + 0.5 * thing, "contrast": contrast, "thing": thing}

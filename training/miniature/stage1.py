@@ -44,12 +44,12 @@ class Vision:
 
     @torch.no_grad()
     def patch_features(self, pictures: Tensor) -> Tensor:
-        states = self.tower(normalize(shrink(pictures).to(self.device)), output_hidden_states=True).hidden_states
+        states = self.tower(normalize(shrink(pictures.to(self.device), self.tower.config.image_size)), output_hidden_states=True).hidden_states
         return states[-2][:, 1:]
 
     @torch.no_grad()
     def embedding(self, pictures: Tensor) -> Tensor:
-        return self.tower(normalize(shrink(pictures).to(self.device))).image_embeds
+        return self.tower(normalize(shrink(pictures.to(self.device), self.tower.config.image_size))).image_embeds
 
 
 class Questions:
