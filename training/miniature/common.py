@@ -73,7 +73,8 @@ class Options:
 
     def fast(self, forward: Callable) -> Callable:
         """A forward pass in bf16 on a CPU with a matrix unit, elsewhere compiled. Not both: what the compiler makes of bf16
-        on a CPU gave gradients that are no numbers."""
+        on a CPU gave gradients that are no numbers. (On a GPU a UNet's compiling took longer than its training: five
+        minutes for 6,300 operations.)"""
         return in_bf16(forward) if has_matrix_unit(self.device) else self.compiled(forward)
 
 

@@ -101,6 +101,9 @@ class Rows:
         self.parts, self.size = parts, len(parts[0])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        first, last = divmod(int(rows[0]), self.size), divmod(int(rows[-1]), self.size)
+        if first[0] == last[0] and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return np.array(self.parts[first[0]][first[1] : last[1] + 1])
         return np.stack([self.parts[row // self.size][row % self.size] for row in rows])
 
     def tensor(self, rows: np.ndarray) -> Tensor:

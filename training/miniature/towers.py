@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
-from training.miniature.pool import Pool
+from training.miniature.pool import CHUNK, Pool
 
 IMAGE_PX = 64
 EMBEDDING = 128
@@ -66,7 +66,7 @@ def shrink_all(
 ) -> Tensor:
     """The whole pool in a tower's size, uint8, on the device."""
     rows = np.arange(len(pool)) if rows is None else rows
-    parts = np.array_split(rows, max(1, len(rows) // 256))
+    parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
     return torch.cat([shrink(pool.picture(part).to(device), size_px) for part in parts])
 
 
