@@ -12,7 +12,7 @@ import type { AssetStorage } from './storage.ts'
 export type AssetRow = typeof assets.$inferSelect
 
 /** What is removed later gives way to what somebody waits for. */
-const removeAfterMs = 50
+const removeAfterMs = 100
 
 /** After this, what is still being written is taken for left behind. */
 const writingTimeoutMs = 3600_000
