@@ -24,7 +24,13 @@ import { generationMessage, readSettings, subjectMessage } from './messages/gene
 import { toTimestamp } from './messages/timestamp.ts'
 import { orProblem, wrongValue } from './problems.ts'
 import { readAsset } from './read-asset.ts'
-import { findGenerations, findImages, listGenerations, type QueuedGeneration } from './store/generations.ts'
+import {
+  findGenerations,
+  findImages,
+  type ImageRow,
+  listGenerations,
+  type QueuedGeneration,
+} from './store/generations.ts'
 import { readPageRequest } from './store/page.ts'
 import { findSubjects, listSubjects } from './store/subjects.ts'
 import { createSubjects } from './subjects.ts'
@@ -67,7 +73,8 @@ export function createGenerationServer(options: GenerationServerOptions): MeshSe
 
   const messages = async (rows: readonly QueuedGeneration[]) => {
     const ids = rows.filter(({ status }) => status === 'SUCCEEDED').map(({ id }) => id)
-    const images = await db.run((queries) => findImages(queries, ids))
+    const images =
+      ids.length === 0 ? new Map<string, ImageRow[]>() : await db.run((queries) => findImages(queries, ids))
     return rows.map((row) => generationMessage(row, images.get(row.id) ?? []))
   }
   const message = async (row: QueuedGeneration) => (await messages([row]))[0]!

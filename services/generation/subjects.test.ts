@@ -269,13 +269,13 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const [done, running] = await Promise.all(generations.map((one) => world.runStore.begin(one)))
     const newImage = { index: 0, seed: 1, image: newAsset('i'), mask: newAsset('m'), verdict: person }
     await world.runStore.succeed(done!, [newImage])
-    const preview = await world.runStore.keepPreview(running!, 'preview', newAsset('p'))
+    const kept = await world.runStore.keepPreviews(running!, { preview: newAsset('p') })
 
     expect(await world.client.deleteSubject({ tenant, id })).toMatchObject({ id, problem: null })
     expect(files()).toHaveLength(before)
     expect((await world.client.getSubjects({ tenant, ids: [id] })).subjects).toEqual([])
     expect((await world.client.getGenerations({ tenant, ids: generations })).generations).toEqual([])
-    for (const { token } of [image!, preview!]) {
+    for (const { token } of [image!, kept!.preview]) {
       await expect(bytesOf(token)).rejects.toMatchObject({ code: 'NOT_FOUND' })
     }
     expect(await world.runStore.isStopped(running!)).toBe(true)

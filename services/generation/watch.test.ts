@@ -212,13 +212,13 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const client = await world.serve({ events: fresh })
     const run = await begun()
     await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
-    const first = await world.runStore.keepPreview(run, 'preview', newAsset('first'))
-    const second = await world.runStore.keepPreview(run, 'preview', newAsset('second'))
+    const first = await world.runStore.keepPreviews(run, { preview: newAsset('first') })
+    const second = await world.runStore.keepPreviews(run, { preview: newAsset('second') })
     const [seen] = await watch(run.id, { client, onEach: () => 'enough' })
-    expect(seen!.preview).toEqual({ ...second })
+    expect(seen!.preview).toEqual({ ...second!.preview })
     const { bytes } = await client.readAsset({ token: seen!.preview!.token })
     expect(Buffer.concat(await Array.fromAsync(bytes)).toString()).toBe('second')
-    await expect(client.readAsset({ token: first!.token })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(client.readAsset({ token: first!.preview.token })).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
   test('its subject deleted, it is told to be canceled', async () => {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { invalid, MeshError } from '../lib/mesh/errors.ts'
 import type { Event, Events } from '../lib/mesh/events/events.ts'
 import type { Progress } from '../lib/mesh/generated/moma/generation/v1/Progress.ts'
@@ -142,16 +141,16 @@ async function settled(next: Promise<IteratorResult<Event>>): Promise<Taken> {
 
 /** What comes within the time; null for nothing. Throws the signal's reason. */
 async function within<T>(promise: Promise<T> | null, ms: number, signal: AbortSignal): Promise<T | null> {
-  const enough = new AbortController()
-  const timer = sleep(ms, null, { signal: AbortSignal.any([enough.signal, signal]) }).catch((error: unknown) => {
-    if (enough.signal.aborted && !signal.aborted) return null
-    throw signal.aborted ? signal.reason : error
-  })
+  signal.throwIfAborted()
+  const { promise: over, resolve, reject } = Promise.withResolvers<null>()
+  const timer = setTimeout(resolve, ms, null)
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
   try {
-    return await (promise ? Promise.race([promise, timer]) : timer)
+    return await (promise ? Promise.race([promise, over]) : over)
   } finally {
-    enough.abort()
-    timer.catch(() => undefined)
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort)
   }
 }
 

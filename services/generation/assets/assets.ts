@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { and, eq, inArray, lt, ne, or } from 'drizzle-orm'
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
@@ -9,6 +10,9 @@ import type { NewAsset } from '../runner/run-store.ts'
 import type { AssetStorage } from './storage.ts'
 
 export type AssetRow = typeof assets.$inferSelect
+
+/** What is removed later gives way to what somebody waits for. */
+const removeAfterMs = 100
 
 /** After this, what is still being written is taken for left behind. */
 const writingTimeoutMs = 3600_000
@@ -160,7 +164,9 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
     doom,
     remove,
     removeLater(keys) {
-      const work: Promise<void> = remove(keys).finally(() => removing.delete(work))
+      const work: Promise<void> = sleep(removeAfterMs)
+        .then(() => remove(keys))
+        .finally(() => removing.delete(work))
       removing.add(work)
     },
     async settled() {

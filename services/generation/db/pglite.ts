@@ -7,6 +7,7 @@ import type { Database, Queries } from './database.ts'
 import { translateDatabaseError } from './errors.ts'
 import { migrationsFolder } from './migrations.ts'
 import * as schema from './schema.ts'
+import { createStatements, type Statements } from './statements.ts'
 import { copyTemplate, templateFolder } from './template.ts'
 
 /**
@@ -53,9 +54,8 @@ async function openMigrated(folder: string | null, template: string | null = tem
 
 async function migrated(client: PGlite) {
   try {
-    const queries = drizzle({ client: lean(client), schema })
-    await migrate(queries, { migrationsFolder })
-    return { client, queries }
+    await migrate(drizzle({ client }), { migrationsFolder })
+    return { client, queries: drizzle({ client: prepared(client), schema }) }
   } catch (error) {
     await client.close().catch(() => undefined)
     throw error
@@ -76,19 +76,18 @@ function create(folder?: string): Promise<PGlite> {
   return PGlite.create({ parsers: textParsers, ...(folder === undefined ? {} : { dataDir: folder }) })
 }
 
-/**
- * The client without the parsers that drizzle gives with every statement, as they are its own: PGlite would put them
- * together with those of some hundred types anew each time, which takes as long as a small statement.
- */
-function lean(client: PGlite): PGlite {
-  const query = (on: Pick<Transaction, 'query'>) => (text: string, params?: unknown[], options?: QueryOptions) => {
+/** The client as drizzle uses it, with statements that are prepared once. */
+function prepared(client: PGlite): PGlite {
+  const statements = createStatements(client)
+  const query = (on: Statements['query']) => (text: string, values?: unknown[], options?: QueryOptions) => {
+    // drizzle's parsers are the client's own: putting them together with those of some hundred types takes long.
     const { parsers: _, ...rest } = options ?? {}
-    return on.query(text, params, rest)
+    return on(text, values, rest)
   }
   const whole = {
-    query: query(client),
+    query: query(statements.query),
     transaction: (work: (inside: Transaction) => Promise<unknown>) =>
-      client.transaction((inside) => work({ query: query(inside) } as Transaction)),
+      statements.transaction((inside) => work({ query: query(inside) } as Transaction)),
   }
   return whole as unknown as PGlite
 }

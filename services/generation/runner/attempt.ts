@@ -89,9 +89,9 @@ export async function attempt(
     log,
     signal: going,
     judge: (picture) => judge((bounded) => safety.reviewPicture({ picture, label }, bounded), reviewTimeoutMs, going),
-    keep: async (kind, asset) => {
+    keep: async (pictures) => {
       await writes.settled()
-      return store.keepPreview(run, kind, asset)
+      return store.keepPreviews(run, pictures)
     },
     onChange: () => report(),
   })

@@ -2,7 +2,7 @@ import type { GreyImage, RgbImage } from '../../lib/images/image.ts'
 import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
 import type { Verdict } from '../../safety/safety.ts'
-import type { KeptAsset, NewAsset } from './run-store.ts'
+import type { KeptAsset, NewAsset, PreviewKind } from './run-store.ts'
 
 /** What may be shown of a generation that is under way; null where there is nothing yet. */
 export interface Shown {
@@ -30,7 +30,7 @@ export interface PreviewsOptions {
   /** Of the attempt: what fails once it is aborted is no news. */
   readonly signal: AbortSignal
   judge(picture: RgbImage): Promise<Verdict>
-  keep(kind: 'preview' | 'mask', asset: NewAsset): Promise<KeptAsset | null>
+  keep(pictures: Readonly<Record<PreviewKind, NewAsset>>): Promise<Readonly<Record<PreviewKind, KeptAsset>> | null>
   /** There is something else to show. */
   onChange(): void
 }
@@ -44,8 +44,8 @@ export function createPreviews({ everySteps, log, signal, judge, keep, onChange 
   const show = async (picture: RgbImage, mask: GreyImage): Promise<Shown> => {
     const { decision } = await judge(picture)
     if (decision !== 'ALLOWED') return nothing
-    const preview = await keep('preview', png(picture, await encodePreview(picture, 'png')))
-    return { preview, mask: preview && (await keep('mask', png(mask, await encodePlane(mask)))) }
+    const [preview, plane] = await Promise.all([encodePreview(picture, 'png'), encodePlane(mask)])
+    return (await keep({ preview: png(picture, preview), mask: png(mask, plane) })) ?? nothing
   }
 
   return {

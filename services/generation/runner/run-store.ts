@@ -55,6 +55,9 @@ export interface NewAsset {
   readonly heightPx: number
 }
 
+/** What of a picture that is becoming is shown. */
+export type PreviewKind = 'preview' | 'mask'
+
 export interface NewImage {
   readonly index: number
   readonly seed: number
@@ -87,8 +90,11 @@ export interface RunStore {
   enterStages(run: Run, entered: readonly Entered[]): Promise<boolean>
   /** The step that is reached, and what a later attempt goes on from; null bytes leave the checkpoint as it is. */
   keepStep(run: Run, step: number, checkpoint: Uint8Array | null, entered?: readonly Entered[]): Promise<boolean>
-  /** Keeps a small picture of what is becoming, once DENOISE is written; it goes when a newer one comes and when the generation ends. */
-  keepPreview(run: Run, kind: 'preview' | 'mask', asset: NewAsset): Promise<KeptAsset | null>
+  /** Keeps small pictures of what is becoming, once DENOISE is written; each goes when a newer one comes and when the generation ends. */
+  keepPreviews<Kind extends PreviewKind>(
+    run: Run,
+    assets: Readonly<Record<Kind, NewAsset>>,
+  ): Promise<Readonly<Record<Kind, KeptAsset>> | null>
   /** Pictures kept and SUCCEEDED in one transaction; files are written before it, and taken away when it fails. */
   succeed(run: Run, images: readonly NewImage[], entered?: readonly Entered[]): Promise<boolean>
   /** Ends it; CANCELING ends as CANCELED whatever `status` says. */

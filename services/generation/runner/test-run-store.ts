@@ -2,7 +2,17 @@ import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { CompleteRequest } from '../request.ts'
 import type { Subject } from '../subject.ts'
-import type { EndReason, Entered, KeptAsset, NewAsset, NewImage, Run, RunStore, Stage } from './run-store.ts'
+import type {
+  EndReason,
+  Entered,
+  KeptAsset,
+  NewAsset,
+  NewImage,
+  PreviewKind,
+  Run,
+  RunStore,
+  Stage,
+} from './run-store.ts'
 
 /** A generation as the tests see it. */
 export interface TestRow {
@@ -101,13 +111,15 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       if (bytes) row(run.id).checkpoint = { step, bytes }
       return true
     },
-    async keepPreview(run, kind, asset) {
+    async keepPreviews<Kind extends PreviewKind>(run: Run, assets: Readonly<Record<Kind, NewAsset>>) {
       check()
       if (!isCurrent(run)) return null
-      row(run.id).previews.push({ kind, asset })
-      const { bytes, ...rest } = asset
-      const kept: KeptAsset = { ...rest, token: `${kind}-${row(run.id).previews.length}`, byteLength: bytes.length }
-      return kept
+      const kept = Object.entries<NewAsset>(assets).map(([kind, asset]): [string, KeptAsset] => {
+        row(run.id).previews.push({ kind: kind as Kind, asset })
+        const { bytes, ...rest } = asset
+        return [kind, { ...rest, token: `${kind}-${row(run.id).previews.length}`, byteLength: bytes.length }]
+      })
+      return Object.fromEntries(kept) as Record<Kind, KeptAsset>
     },
     async succeed(run, images, entered = []) {
       check()

@@ -22,8 +22,8 @@ export interface WritesOptions {
   onStopped(reason: unknown): void
 }
 
-/** A stage waits so long for others: short ones need no write of their own, and a stage's first call goes out before. */
-const stageWaitMs = 5
+/** A stage waits so long for what else is to be written: short ones need no write of their own, events tell of them at once. */
+const stageWaitMs = 25
 
 export function createWrites({ enterStages, fenced, onStopped }: WritesOptions): Writes {
   const entered: Entered[] = []

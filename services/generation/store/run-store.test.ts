@@ -79,7 +79,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(current?.checkpoint).toMatchObject({ step: 5 })
     expect(await world.runStore.enterStages(old, [{ stage: 'DENOISE', at: world.now() }])).toBe(false)
     expect(await world.runStore.keepStep(old, 10, Buffer.from('older'))).toBe(false)
-    expect(await world.runStore.keepPreview(old, 'preview', newAsset('old'))).toBeNull()
+    expect(await world.runStore.keepPreviews(old, { preview: newAsset('old') })).toBeNull()
     expect(await world.runStore.succeed(old, newImages(1))).toBe(false)
     expect(await world.runStore.end(old, 'FAILED', reason)).toBe(false)
     expect(await world.runStore.isStopped(old)).toBe(true)
@@ -96,18 +96,18 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const run = await begun()
     await world.runStore.enterStages(run, [{ stage: 'DENOISE', at: world.now() }])
     await world.runStore.keepStep(run, 3, Buffer.from('latents'))
-    const first = await world.runStore.keepPreview(run, 'preview', newAsset('one'))
-    const second = await world.runStore.keepPreview(run, 'preview', newAsset('two'))
-    expect(await world.assets.find(first!.token)).toBeNull()
-    expect(await world.assets.find(second!.token)).toMatchObject({ byteLength: 3 })
+    const first = await world.runStore.keepPreviews(run, { preview: newAsset('one') })
+    const second = await world.runStore.keepPreviews(run, { preview: newAsset('two'), mask: newAsset('mask') })
+    expect(await world.assets.find(first!.preview.token)).toBeNull()
+    expect(await world.assets.find(second!.preview.token)).toMatchObject({ byteLength: 3 })
     await world.assets.settled()
     const before = files().length
     expect(await world.runStore.succeed(run, newImages(2))).toBe(true)
     await world.assets.settled()
 
     expect(await read(run.id)).toMatchObject({ status: 'SUCCEEDED', stage: 'DENOISE', step: 3 })
-    expect(await world.assets.find(second!.token)).toBeNull()
-    expect(files()).toHaveLength(before - 1 + 4)
+    expect(await world.assets.find(second!.preview.token)).toBeNull()
+    expect(files()).toHaveLength(before - 2 + 4)
     const left = await world.db.run(async (queries) => ({
       checkpoints: await queries.$count(checkpoints, eq(checkpoints.generationId, run.id)),
       previews: await queries.$count(previews, eq(previews.generationId, run.id)),

@@ -2,21 +2,14 @@ import { and, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
-import type { AssetRow, Assets } from '../assets/assets.ts'
+import type { Assets } from '../assets/assets.ts'
 import type { Database, Queries } from '../db/database.ts'
 import { checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
 import { newId } from '../ids.ts'
 import type { CompleteRequest } from '../request.ts'
-import type { EndReason, Entered, Run, RunStore } from '../runner/run-store.ts'
+import type { EndReason, Entered, KeptAsset, NewAsset, PreviewKind, Run, RunStore } from '../runner/run-store.ts'
 import { keptAsset, snapshotOf, tell } from '../snapshots.ts'
-import {
-  type Ending,
-  endGeneration,
-  type GenerationRow,
-  idsIn,
-  progressUntil,
-  unfinishedStatuses,
-} from './generations.ts'
+import { type Ending, endGeneration, idsIn, progressUntil, unfinishedStatuses } from './generations.ts'
 
 export interface RunStoreOptions {
   readonly db: Database
@@ -34,10 +27,10 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
   const isCurrent = ({ id, attempt }: Run, statuses: readonly GenerationStatus[] = ['RUNNING']): SQL | undefined =>
     and(eq(generations.id, id), eq(generations.attempt, attempt), inArray(generations.status, [...statuses]))
 
-  /** The row, locked until the commit; null where it is not this attempt's any more. */
-  const lockCurrent = async (queries: Queries, run: Run): Promise<GenerationRow | null> => {
-    const [row] = await queries.select().from(generations).where(isCurrent(run)).for('update')
-    return row ?? null
+  /** Locks the row until the commit; false where it is not this attempt's any more. */
+  const lockCurrent = async (queries: Queries, run: Run): Promise<boolean> => {
+    const locked = await queries.select({ id: generations.id }).from(generations).where(isCurrent(run)).for('update')
+    return locked.length > 0
   }
 
   /** Ends what `condition` holds for, in one transaction with `more`, and tells who watches. */
@@ -138,23 +131,36 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       return kept.length > 0
     },
 
-    async keepPreview(run, kind, asset) {
-      const [written] = (await assets.write(run.tenant, [asset])) as [AssetRow]
-      const replaced = await orAbandon([written.key], () =>
+    async keepPreviews<Kind extends PreviewKind>(run: Run, pictures: Readonly<Record<Kind, NewAsset>>) {
+      const kinds = Object.keys(pictures) as Kind[]
+      const files = await assets.write(
+        run.tenant,
+        kinds.map((kind) => pictures[kind]),
+      )
+      const keys = files.map(({ key }) => key)
+      const replaced = await orAbandon(keys, () =>
         db.transaction(async (queries) => {
           if (!(await lockCurrent(queries, run))) return null
-          const place = and(eq(previews.generationId, run.id), eq(previews.kind, kind))
-          const old = await queries.delete(previews).where(place).returning()
-          await queries.insert(previews).values({ generationId: run.id, kind, assetKey: written.key })
-          const keys = old.map(({ assetKey }) => assetKey)
-          await assets.doom(queries, keys)
-          await assets.keep(queries, [written.key])
-          return keys
+          const old = await queries
+            .delete(previews)
+            .where(and(eq(previews.generationId, run.id), inArray(previews.kind, kinds)))
+            .returning({ key: previews.assetKey })
+          await queries
+            .insert(previews)
+            .values(kinds.map((kind, place) => ({ generationId: run.id, kind, assetKey: keys[place]! })))
+          const oldKeys = old.map(({ key }) => key)
+          await assets.doom(queries, oldKeys)
+          await assets.keep(queries, keys)
+          return oldKeys
         }),
       )
       assets.removeLater(replaced ?? [])
-      if (!replaced) await assets.abandon([written.key])
-      return replaced && keptAsset(written)
+      if (!replaced) {
+        await assets.abandon(keys)
+        return null
+      }
+      const kept = kinds.map((kind, place) => [kind, keptAsset(files[place]!)] as const)
+      return Object.fromEntries(kept) as Record<Kind, KeptAsset>
     },
 
     async succeed(run, pictures, entered) {

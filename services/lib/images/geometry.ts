@@ -59,6 +59,9 @@ export function toMaskPlane(mask: GreyImage): Float32Array {
   return Float32Array.from(mask.pixels, (level) => level / 255)
 }
 
+/** Single precision has no fractions from here on: what is added to it is rounded, halves to even. */
+const wholeFrom = 2 ** 23
+
 /**
  * The VAE decoder's [1,3,H,W] in [−1, 1] to 8 bits: `round((x/2 + 0.5) · 255)`, clamped, halves to even as numpy rounds.
  *
@@ -76,7 +79,8 @@ export function fromDecoderPlanes(planes: Float32Array, size: Size): RgbImage {
         throw new RangeError(`decoded image: channel ${channel}, pixel ${i} is ${value}, must be a finite number`)
       }
       const unit = Math.fround(Math.fround(value / 2) + 0.5)
-      pixels[i * 3 + channel] = roundHalfToEven(Math.fround(Math.min(Math.max(unit, 0), 1) * 255))
+      const level = Math.fround((unit < 0 ? 0 : unit > 1 ? 1 : unit) * 255)
+      pixels[i * 3 + channel] = Math.fround(level + wholeFrom) - wholeFrom
     }
   }
   return { widthPx: size.widthPx, heightPx: size.heightPx, pixels, alpha: null }
@@ -91,9 +95,4 @@ function toPlanes(image: RgbImage, planeValue: (level: number, channel: number) 
     for (let i = 0; i < count; i++) planes[channel * count + i] = values[image.pixels[i * 3 + channel]!]!
   }
   return planes
-}
-
-function roundHalfToEven(value: number): number {
-  const rounded = Math.round(value)
-  return rounded - value === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded
 }

@@ -83,22 +83,23 @@ export function createEndpoints(
 
   return {
     async pick(signal) {
-      const timeout = AbortSignal.timeout(waitMs)
-      const stop = AbortSignal.any([timeout, ended.signal, ...(signal ? [signal] : [])])
+      let stop: AbortSignal | undefined
       for (;;) {
         signal?.throwIfAborted()
         if (ended.signal.aborted) throw new MeshError('CANCELLED', `the client of ${contract.shortName} was closed`)
         const client = next()
         if (client) return client
-        if (stop.aborted) throw unavailable(contract, endpoints.length)
+        stop ??= AbortSignal.any([AbortSignal.timeout(waitMs), ended.signal, ...(signal ? [signal] : [])])
+        const enough = stop
+        if (enough.aborted) throw unavailable(contract, endpoints.length)
         await new Promise<void>((resolve) => {
           const wake = () => {
             waiting.delete(wake)
-            stop.removeEventListener('abort', wake)
+            enough.removeEventListener('abort', wake)
             resolve()
           }
           waiting.add(wake)
-          stop.addEventListener('abort', wake, { once: true })
+          enough.addEventListener('abort', wake, { once: true })
         })
       }
     },
