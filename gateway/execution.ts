@@ -43,7 +43,6 @@ export function createExecution({ supergraph, metrics, ...ground }: ExecutionOpt
   }
 
   const execute = async (call: OperationCall): Promise<ExecutionResult> => {
-    ;(globalThis as any).tl?.('gw execute')
     const { caller, variables } = await admit(call)
     const late = new AbortController()
     const timer = setTimeout(() => late.abort(tooLate), limits.operationMs)

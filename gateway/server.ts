@@ -50,7 +50,6 @@ export async function createGatewayServer(options: GatewayServerOptions): Promis
 
   const app = express()
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple')
-  app.use((_q,s,n)=>{;(globalThis as any).tl?.('gw http>'); s.on('finish',()=>(globalThis as any).tl?.('gw http<')); n()})
   app.use(carryRequestId, guardHeaders, refuseForeignHosts(options))
   app.get('/healthz', (_, response) => void response.type('text/plain').send('ok\n'))
   app.get('/readyz', (_, response) => {

@@ -75,7 +75,6 @@ export async function openApollo({ supergraph, execution, access, log }: ApolloO
   await server.start()
   const handle = expressMiddleware(server, {
     async context({ req, res }) {
-      ;(globalThis as any).tl?.('gw http context')
       const signal = goneSignal(res)
       return { caller: await access.identify(req.headers.authorization), signal }
     },

@@ -111,7 +111,6 @@ export function openWebSockets(options: WebSocketOptions): GraphQLOverWebSocket 
         close: (code, reason) => socket.close(code, reason),
         onMessage(take) {
           socket.on('message', (data) => {
-            ;(globalThis as any).tl?.('ws< message')
             withCallFields({ requestId: randomUUID() }, () => take(String(data))).catch((error) => {
               log.error({ err: error }, 'websocket message')
               socket.close(CloseCode.InternalServerError, 'Internal server error')
@@ -162,7 +161,6 @@ function send(socket: WebSocket, data: string): Promise<void> {
   return new Promise((resolve) => {
     if (socket.readyState !== socket.OPEN) return resolve()
     if (socket.bufferedAmount > mostBuffered) socket.terminate()
-    ;(globalThis as any).tl?.(`ws> ${data.slice(0,60)} ${/"step":\d+/.exec(data)?.[0]} ${/"stage":"\w+/.exec(data)?.[0]}`)
     // A failure closes the socket, which is told there.
     socket.send(data, () => resolve())
   })

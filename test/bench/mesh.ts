@@ -51,9 +51,7 @@ const timedPool: typeof createNetworkPool = (poolOptions) => {
           ...network,
           async run(feeds) {
             const started = performance.now()
-            ;(globalThis as any).tl?.(`NET> ${recipe.name}`)
             const results = await network.run(feeds)
-            ;(globalThis as any).tl?.(`NET< ${recipe.name}`)
             runs.push({ name: recipe.name, started, ended: performance.now() })
             return results
           },
@@ -112,13 +110,10 @@ async function startMesh(): Promise<string> {
 /** One generation with a prompt of its own, as its client sees it. */
 async function measure(index: number) {
   runs.length = 0
-  ;(globalThis as any).tl?.(`ASK ${index}`)
   const asked = performance.now()
   const id = await createGeneration(client, { subjectId, prompt: `a toy, picture ${index + warmUps}`, steps, seed: 7 })
-  ;(globalThis as any).tl?.('CREATED')
   const seenAt = new Map<number, number>()
-  for await (const { step } of client.watch(id, 'ws')) { ;(globalThis as any).tl?.(`SEEN ${step}`); if (!seenAt.has(step)) seenAt.set(step, performance.now()) }
-  ;(globalThis as any).tl?.('END')
+  for await (const { step } of client.watch(id, 'ws')) if (!seenAt.has(step)) seenAt.set(step, performance.now())
   const wallMs = performance.now() - asked
   const generation = (await getGeneration(client, id))!
   if (generation.status !== 'SUCCEEDED') throw new Error(`generation ${id} is ${generation.status}`)

@@ -64,7 +64,11 @@ async function chosenIcons(): Promise<Icon[]> {
       return choice ? [{ ...choice, set, name, svg, frame: Math.max(w, h) }] : []
     })
     const ofKind = (kind: Icon['kind']) => found.filter((icon) => icon.kind === kind)
-    all.push(...ofKind('thing'), ...someOfEveryRole(ofKind('doubtful'), categories), ...someOfEveryRole(ofKind('person'), categories))
+    all.push(
+      ...ofKind('thing'),
+      ...someOfEveryRole(ofKind('doubtful'), categories),
+      ...someOfEveryRole(ofKind('person'), categories),
+    )
   }
   return all
 }

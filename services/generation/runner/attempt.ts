@@ -115,7 +115,6 @@ export async function attempt(
   }
   const enter = (stage: Stage) => {
     going.throwIfAborted()
-    ;(globalThis as any).tl?.(`enter ${stage}`)
     writes.enter(stage)
     leaveStage()
     where.stage = stage
@@ -143,7 +142,6 @@ export async function attempt(
     }
     const images: ImageEvent[] = []
     for await (const event of pipeline.generate(subject, request, options)) {
-      ;(globalThis as any).tl?.(`event ${event.kind} ${(event as any).step ?? ''}`)
       if (event.kind === 'stage' && event.stage !== 'DECODE') enter(event.stage)
       if (event.kind === 'truncated') log.info('the prompt is longer than the text encoder reads')
       if (event.kind === 'step') await onStep(event)

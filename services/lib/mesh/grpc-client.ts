@@ -92,12 +92,10 @@ export function createMeshClient<Definition extends ServiceDefinition>(
     const attempts = isIdempotent(contract, method) ? retry.attempts : 1
     for (let failures = 0; ; ) {
       const client = await endpoints.pick(signal)
-      ;(globalThis as any).tl?.(`call> ${method}`)
       let handedOn = false
       try {
         for await (const item of start(client, deadline)) {
           handedOn = true
-          ;(globalThis as any).tl?.(`call+ ${method}`)
           yield item
         }
         return

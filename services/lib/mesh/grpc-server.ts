@@ -77,7 +77,6 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
   ): Promise<T> => {
     const isWork = contract !== healthContract
     const started = performance.now()
-    if (isWork) (globalThis as any).tl?.(`serve> ${method}`)
     const fields = readFields(surface.metadata)
     const stop = new AbortController()
     const timer = isWork ? setTimeout(() => stop.abort(tooLong), options.maxCallMs ?? maxCallMs) : undefined
@@ -96,7 +95,6 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
     try {
       if (draining && isWork) throw shuttingDown
       const result = await withCallFields(fields, () => work(call))
-      if (isWork) (globalThis as any).tl?.(`serve< ${method}`)
       ended('OK', {})
       return result
     } catch (error) {
@@ -128,7 +126,6 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
         run(surface, async (call) => {
           for await (const message of method(input(surface, call), call) as AsyncIterable<unknown>) {
             call.signal.throwIfAborted()
-            if (service !== health) (globalThis as any).tl?.(`serve+ ${name}`)
             if (!surface.write(message)) await once(surface, 'drain', { signal: call.signal })
           }
           call.signal.throwIfAborted()
