@@ -167,7 +167,11 @@ def corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """[n, 4, …] and [n, 4, …] → [n, …] in −1 … 1."""
     (a1, a2), (b1, b2) = corners(a), corners(b)
-    area = lambda low, high: (high - low).clamp(min=0).prod(1)
+
+    def area(low: Tensor, high: Tensor) -> Tensor:
+        sides = (high - low).clamp(min=0)
+        return sides[:, 0] * sides[:, 1]  # the backward pass of a product over an axis waits for the device
+
     both = area(torch.maximum(a1, b1), torch.minimum(a2, b2))
     either = area(a1, a2) + area(b1, b2) - both
     around = area(torch.minimum(a1, b1), torch.maximum(a2, b2))
