@@ -74,13 +74,17 @@ class Options:
 
     def fast(self, forward: Callable) -> Callable:
         """
-        forward(model, *tensors) in bf16 on a GPU and on a CPU with a matrix unit, elsewhere compiled. Not both: what the
-        compiler makes of bf16 on a CPU gave gradients that are no numbers, and on a GPU a UNet's compiling took longer than
-        its training, five minutes for 6,300 operations.
+        As `halved`, elsewhere compiled. Not both: what the compiler makes of bf16 on a CPU gave gradients that are no
+        numbers, and on a GPU a UNet's compiling took longer than its training, five minutes for 6,300 operations.
         """
+        halved = self.halved(forward)
+        return self.compiled(forward) if halved is forward else halved
+
+    def halved(self, forward: Callable) -> Callable:
+        """forward(model, *tensors) in bf16 on a GPU and on a CPU with a matrix unit, elsewhere as it is."""
         if self.device.type == "cuda":
             return in_bf16_throughout(forward)
-        return in_bf16(forward) if has_matrix_unit(self.device) else self.compiled(forward)
+        return in_bf16(forward) if has_matrix_unit(self.device) else forward
 
 
 def options(
@@ -159,11 +163,6 @@ def autocast(device: torch.device):
 def has_matrix_unit(device: torch.device) -> bool:
     """Whether this is a CPU that multiplies bf16 matrices by itself (AMX)."""
     return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
-
-
-def bf16(device: torch.device):
-    """Products in bf16 where that is faster on a CPU; plain float32 elsewhere (on a GPU all of a step is in bf16 anyway)."""
-    return torch.autocast("cpu", torch.bfloat16) if has_matrix_unit(device) else nullcontext()
 
 
 def in_bf16(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -201,6 +201,12 @@ def open_unet(folder: Path, device: torch.device) -> UNet2DConditionModel:
     return UNet2DConditionModel.from_pretrained(folder).to(device).requires_grad_(False).eval()
 
 
+def frozen_unet(o: Options) -> UNet2DConditionModel:
+    """What a recipe's maps learn on; on a GPU in bf16, as everything that goes through it there (see `Options.halved`)."""
+    unet = open_unet(o.beside("unet") / "unet", o.device)
+    return unet.to(torch.bfloat16) if o.device.type == "cuda" else unet
+
+
 def latents_of(pool: Pool, folder: Path, device: torch.device) -> Rows:
     """Scaled latents [C, 16, 16] of every row, made once for a VAE."""
     vae = open_vae(folder, device)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
-from training.miniature.common import bf16, options, save_tensors, train
-from training.miniature.diffusion import NO_TEXT, Examples, open_unet
+from training.miniature.common import options, save_tensors, train
+from training.miniature.diffusion import NO_TEXT, Examples, frozen_unet
 from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
 from training.miniature.stage1 import Vision
@@ -49,20 +49,25 @@ def main() -> None:
     pool = Pool(o.beside("pool"), shards=o.shards)
     examples = Examples(o, pool)
     embeddings = Vision(o.beside("clip") / "image_encoder", o.device).embeddings(pool).on(o.device)
-    unet = open_unet(o.beside("unet") / "unet", o.device)
+    unet = frozen_unet(o)
     torch.manual_seed(o.seed)
     adapters = Adapters(unet).to(o.device)
     learner = IpAdapter(adapters)
     if (o.out / "adapter.pt").exists():
         learner.start_from(o.out / "adapter.pt")
 
+    def denoise(model: IpAdapter, noisy: Tensor, timesteps: Tensor, states: Tensor, seen: Tensor) -> Tensor:
+        with adapters.given(Given(context=model.image_proj(seen))):
+            return unet(noisy, timesteps, states).sample
+
+    predict = o.halved(denoise)
+
     def losses(model: IpAdapter):
         rows = examples.draw(o.batch, with_reference=0)
         target = examples.target(rows, NO_TEXT)
         left_out = (target.empty | examples.chance(o.batch, NO_PICTURE))[:, None]
         seen = torch.where(left_out, 0, embeddings[rows].float())
-        with bf16(o.device), adapters.given(Given(context=model.image_proj(seen))):
-            predicted = unet(target.noisy, target.timesteps, target.states).sample
+        predicted = predict(model, target.noisy, target.timesteps, target.states, seen)
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         return {"loss": loss, "epsilon": plain}
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given
-from training.miniature.common import Options, bf16, options, save_tensors, train
-from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, open_unet
+from training.miniature.common import Options, options, save_tensors, train
+from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
 from training.miniature.pool import Pool, Rows, digest_of_file
@@ -78,7 +78,7 @@ def main() -> None:
     pool = Pool(o.beside("pool"), shards=o.shards)
     examples = Examples(o, pool)
     contexts = context_embeddings(o, pool).on(o.device)
-    unet = open_unet(o.beside("unet") / "unet", o.device)
+    unet = frozen_unet(o)
     adapters = Adapters(unet).to(o.device)
     learner = Moma(adapters)
     if (o.out / "adapters.pt").exists():
@@ -88,23 +88,36 @@ def main() -> None:
         if (borrowing := o.beside("unet") / "borrowing.pt").exists():
             learner.start_maps_from(borrowing)
 
+    def denoise(
+        model: Moma,
+        noisy: Tensor,
+        timesteps: Tensor,
+        states: Tensor,
+        context: Tensor,
+        gate: Tensor,
+        reference: Tensor,
+        nouns: Tensor,
+        reference_mask: Tensor,
+        strength: Tensor,
+    ) -> Tensor:
+        with torch.no_grad(), adapters.reading():
+            unet(reference, torch.zeros_like(timesteps), nouns)
+        given = Given(context=model.projectors(context), gate=gate, reference_mask=reference_mask, strength=strength)
+        with adapters.given(given):
+            return unet(noisy, timesteps, states).sample
+
+    predict = o.halved(denoise)
+
     def losses(model: Moma):
         rows = examples.draw(o.batch, with_reference=o.batch)
         target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
-        with torch.no_grad(), bf16(o.device), adapters.reading():
-            unet(examples.reference_latents(seen), torch.zeros_like(target.timesteps), examples.captions.nouns(rows))
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
         unmasked = early | examples.chance(o.batch, UNMASKED)
-        with bf16(o.device):
-            context = model.projectors(torch.where(target.empty[:, None], 0, contexts[rows].float()))
-            given = Given(
-                context=context,
-                gate=target.masks.masked_fill(unmasked[:, None, None, None], 1),
-                reference_mask=examples.masks[seen].float(),
-                strength=(~early).float(),
-            )
-            with adapters.given(given):
-                predicted = unet(target.noisy, target.timesteps, target.states).sample
+        predicted = predict(
+            model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
+            target.masks.masked_fill(unmasked[:, None, None, None], 1), examples.reference_latents(seen),
+            examples.captions.nouns(rows), examples.masks[seen].float(), (~early).float(),
+        )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()
         return {"loss": loss, "epsilon": plain, "mean_scale": scale}
