@@ -1,4 +1,5 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
+import { networksWhenTold } from './serve/told.ts'
 
 export function addServe(program: Command): void {
   program
@@ -9,9 +10,11 @@ export function addServe(program: Command): void {
         'SIGTERM lets calls under way finish; a second one ends at once.',
     )
     .addHelpText('after', variables)
-    .action(async (names: string[]) => {
+    .addOption(new Option(networksWhenTold).hideHelp())
+    .action(async (names: string[], options: { networksWhenTold?: true }) => {
       const { serve } = await import('./serve/serve.ts')
-      await serve(names, process.env)
+      const { toldToOpenNetworks } = await import('./serve/told.ts')
+      await serve(names, process.env, options.networksWhenTold ? { opensNetworks: toldToOpenNetworks() } : {})
     })
 }
 

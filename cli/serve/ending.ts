@@ -24,10 +24,10 @@ export function listenForEnd(): Ending {
   return { asked: asked.promise }
 }
 
-/** Ends the process although something may still hold it. */
+/** Ends the process although something may still hold it; what it ends with may still be changed. */
 export function leave(code: number): void {
   process.exitCode = code
-  setTimeout(() => process.exit(code), lingerMs).unref()
+  setTimeout(() => process.exit(), lingerMs).unref()
   // The channel to the parent would hold it too.
   if (process.connected) process.disconnect()
 }

@@ -17,6 +17,7 @@ import {
   textSetting,
   wholeSetting,
 } from '../../services/lib/mesh/config.ts'
+import type { LocalCalls } from '../../services/lib/mesh/local-calls.ts'
 import { type Hosted, type Surroundings, tlsOf } from '../../services/lib/mesh/running.ts'
 import { createSafetyClient } from '../../services/safety/client.ts'
 import { createVisionClient } from '../../services/vision/client.ts'
@@ -44,23 +45,17 @@ export const addressShape = {
   MOMA_SAFETY: addressesSetting,
 }
 
-export type GenerationProcessConfig = z.infer<z.ZodObject<typeof processShape & typeof addressShape>> & {
+export type GenerationProcessConfig = z.infer<z.ZodObject<typeof processShape>> & {
+  readonly [Name in keyof typeof addressShape]?: readonly Address[] | undefined
+} & {
   /** Absolute. */
   readonly dataFolder: string
 }
 
-/** `local` are the services that listen at `listen` in this very process. Throws a ConfigError. */
-export function readGenerationConfig(
-  env: NodeJS.ProcessEnv,
-  local: readonly ComputeName[],
-  listen: Address,
-): GenerationProcessConfig {
+/** `local` are the services of this very process: they need no address. Throws a ConfigError. */
+export function readGenerationConfig(env: NodeJS.ProcessEnv, local: readonly ComputeName[]): GenerationProcessConfig {
   const at = (name: ComputeName) => {
-    const isHere = local.includes(name)
-    // A port that is chosen when it is listened at can't be known before.
-    return isHere && listen.port === 0
-      ? addressesSetting
-      : addressesSetting.default([isHere ? listen : defaultAddress(name)])
+    return local.includes(name) ? addressesSetting.optional() : addressesSetting.default([defaultAddress(name)])
   }
   const addresses = {
     MOMA_VISION: at('vision'),
@@ -82,27 +77,27 @@ const verdictMs = 10_000
 /** An earlier process on this folder may still be ending. */
 const folderWaitMs = 15_000
 
-/** Opens the system of record with its runner. Throws a ConfigError where another process has its folder open. */
+/** Opens the system of record with its runner; services without an address are `local` ones. Throws a ConfigError where another process has its folder open. */
 export async function openGeneration(
   config: GenerationProcessConfig,
   { log, metrics }: Surroundings,
+  local: LocalCalls,
 ): Promise<HostedGeneration> {
   const { manifest } = await openBundle(config.MOMA_BUNDLE)
   const tls = await tlsOf(config)
   await using opened = new AsyncDisposableStack()
   if (config.DATABASE_URL === undefined) opened.use(await takeDatabaseFolder(config.dataFolder))
   const { jobs, events } = opened.use(await openQueues(config, log))
+  const at = (addresses: readonly Address[] | undefined) => (addresses ? { addresses } : { local })
   const waiting = { tls, log, waitMs: config.MOMA_SERVICE_WAIT_MS }
-  const vision = opened.use(createVisionClient({ ...waiting, addresses: config.MOMA_VISION }))
-  const context = opened.use(createContextClient({ ...waiting, addresses: config.MOMA_CONTEXT }))
-  const drawing = opened.use(createDrawingClient({ ...waiting, addresses: config.MOMA_DENOISE }))
+  const vision = opened.use(createVisionClient({ ...waiting, ...at(config.MOMA_VISION) }))
+  const context = opened.use(createContextClient({ ...waiting, ...at(config.MOMA_CONTEXT) }))
+  const drawing = opened.use(createDrawingClient({ ...waiting, ...at(config.MOMA_DENOISE) }))
   // Without a verdict nothing is drawn or shown. A generation waits for one; whoever sends a photo is told soon.
   const reviewTimeoutMs = config.MOMA_SERVICE_WAIT_MS + verdictMs
-  const safety = opened.use(
-    createSafetyClient({ ...waiting, addresses: config.MOMA_SAFETY, deadlineMs: reviewTimeoutMs }),
-  )
+  const safety = opened.use(createSafetyClient({ ...waiting, ...at(config.MOMA_SAFETY), deadlineMs: reviewTimeoutMs }))
   const soonSafety = opened.use(
-    createSafetyClient({ addresses: config.MOMA_SAFETY, tls, log, waitMs: verdictMs, deadlineMs: 2 * verdictMs }),
+    createSafetyClient({ ...at(config.MOMA_SAFETY), tls, log, waitMs: verdictMs, deadlineMs: 2 * verdictMs }),
   )
   const record = opened.use(
     await openRecord({

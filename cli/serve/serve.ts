@@ -1,12 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addressSetting, ConfigError, computeShape, readConfig, serverShape } from '../../services/lib/mesh/config.ts'
-import { type Running, startServer } from '../../services/lib/mesh/running.ts'
+import { createLocalCalls } from '../../services/lib/mesh/local-calls.ts'
+import { type Running, type Surroundings, startServer } from '../../services/lib/mesh/running.ts'
 import type { MeshService } from '../../services/lib/mesh/service.ts'
+import type { createNetworkPool } from '../../services/lib/runtime/pool.ts'
 import { readSafetyConfig } from '../../services/safety/config.ts'
+import { exitCodes } from '../codes.ts'
 import { dataFolder } from '../start/data.ts'
 import { readyMessage } from '../start/supervisor.ts'
 import { leave, listenForEnd } from './ending.ts'
 import type { HostedGeneration } from './generation.ts'
+import { type Later, openLater } from './late.ts'
 import { defaultAddress, isComputeName, isServiceName, type ServiceName, serviceNames } from './names.ts'
 
 /** How often a process that has just started looks whether it is ready. */
@@ -15,22 +19,44 @@ const askEveryMs = 50
 /** A server that listens, and when it can do its work. */
 export interface Started extends Pick<Running, 'drain'> {
   readonly ready: Promise<void>
+  /** Of services that are ready before all are, by name. */
+  readonly readyParts?: Readonly<Record<string, Promise<void>>>
+  /** Throws when what was to be opened after the start can't be. */
+  readonly failed?: Promise<never> | undefined
+}
+
+export interface ServeOptions {
+  /** Beside a generation service, services with networks are opened when this has settled. */
+  readonly opensNetworks?: Promise<unknown>
+  readonly createPool?: typeof createNetworkPool
 }
 
 /**
  * Runs services, or the gateway, until the process is told to end. A parent with a channel to this process is told once
  * they are ready. Throws a ConfigError on a name or variable that is not allowed, before anything is opened.
  */
-export async function serve(names: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+export async function serve(
+  names: readonly string[],
+  env: NodeJS.ProcessEnv,
+  options: ServeOptions = {},
+): Promise<void> {
   const ending = listenForEnd()
-  const started = await open([...new Set(names)], env)
-  void started.ready.then(() => process.connected && process.send?.(readyMessage))
-  await ending.asked
+  const started = await open([...new Set(names)], env, options)
+  const tell = (part?: string) => process.connected && process.send?.(readyMessage(part))
+  for (const [part, ready] of Object.entries(started.readyParts ?? {})) void ready.then(() => tell(part))
+  void started.ready.then(() => tell())
+  try {
+    await Promise.race([ending.asked, ...(started.failed ? [started.failed] : [])])
+  } catch (error) {
+    await started.drain()
+    leave(exitCodes.fault)
+    throw error
+  }
   await started.drain()
   leave(0)
 }
 
-async function open(names: readonly string[], env: NodeJS.ProcessEnv): Promise<Started> {
+async function open(names: readonly string[], env: NodeJS.ProcessEnv, options: ServeOptions): Promise<Started> {
   if (names.includes('gateway')) {
     if (names.length > 1) throw new ConfigError('The gateway is served alone; allowed: moma serve gateway.')
     const { openGateway } = await import('./gateway.ts')
@@ -40,42 +66,62 @@ async function open(names: readonly string[], env: NodeJS.ProcessEnv): Promise<S
     if (isServiceName(name)) return name
     throw new ConfigError(`The service is ${JSON.stringify(name)}; allowed: ${serviceNames.join(', ')}, gateway.`)
   })
-  return openServices(services, env)
+  return openServices(services, env, options)
 }
 
-async function openServices(names: readonly ServiceName[], env: NodeJS.ProcessEnv): Promise<Started> {
+/** Opens services, which reach each other without a network where the environment names no address for them. */
+export async function openServices(
+  names: readonly ServiceName[],
+  env: NodeJS.ProcessEnv,
+  { opensNetworks, createPool }: ServeOptions = {},
+): Promise<Started> {
   const listen = { MOMA_LISTEN: addressSetting.default(defaultAddress(names[0]!)) }
   const config = readConfig({ ...serverShape, ...listen }, env)
   const compute = names.filter(isComputeName)
   const computeConfig = compute.length > 0 ? readConfig(computeShape, env) : null
   const safetyConfig = compute.includes('safety') ? readSafetyConfig(env, dataFolder(env)) : null
   const generation = names.includes('generation') ? await import('./generation.ts') : null
-  const generationConfig = generation?.readGenerationConfig(env, compute, config.MOMA_LISTEN)
+  const generationConfig = generation?.readGenerationConfig(env, compute)
 
-  const services: MeshService[] = []
+  const local = createLocalCalls()
+  const openCompute = async (surroundings: Surroundings) => {
+    const opener = await import('./compute.ts')
+    return opener.openCompute(compute, computeConfig!, surroundings, safetyConfig, createPool)
+  }
+  let later: Later | undefined
   let record: HostedGeneration | undefined
-  const running = await startServer(config, async (surroundings) => {
-    await using opened = new AsyncDisposableStack()
-    if (computeConfig) {
-      const { openCompute } = await import('./compute.ts')
-      const hosted = await openCompute(compute, computeConfig, surroundings, safetyConfig)
-      opened.defer(() => hosted.dispose())
-      services.push(...hosted.services)
-    }
-    if (generation && generationConfig) {
-      record = await generation.openGeneration(generationConfig, surroundings)
-      opened.defer(() => record?.dispose())
-      services.push(...record.services)
-    }
-    const kept = opened.move()
-    return { services, dispose: () => kept.disposeAsync() }
-  })
-  const isReady = () => services.every(({ readiness }) => readiness.ready)
-  return {
-    ready: until(isReady),
-    async drain() {
-      await Promise.all([record?.finish(), running.drain()])
+  const services: MeshService[] = []
+  const running = await startServer(
+    config,
+    async (surroundings) => {
+      await using opened = new AsyncDisposableStack()
+      if (computeConfig && generation) {
+        // Whoever asks for a picture finds the record there first; pictures wait for networks anyhow.
+        later = openLater(compute, () => openCompute(surroundings))
+        opened.use(later)
+        services.push(...later.services)
+      } else if (computeConfig) {
+        const hosted = await openCompute(surroundings)
+        opened.defer(() => hosted.dispose())
+        services.push(...hosted.services)
+      }
+      if (generation && generationConfig) {
+        record = await generation.openGeneration(generationConfig, surroundings, local)
+        opened.defer(() => record?.dispose())
+        services.push(...record.services)
+      }
+      const kept = opened.move()
+      return { services, finish: record?.finish, dispose: () => kept.disposeAsync() }
     },
+    local,
+  )
+  void Promise.resolve(opensNetworks).then(() => later?.open())
+  const ready = (of: readonly MeshService[]) => until(() => of.every(({ readiness }) => readiness.ready))
+  return {
+    ready: ready(services),
+    readyParts: record && later ? { generation: ready(record.services) } : {},
+    failed: later?.failed,
+    drain: () => running.drain(),
   }
 }
 

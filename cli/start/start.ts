@@ -7,6 +7,7 @@ import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from 
 import { logLevels } from '../../services/lib/mesh/log.ts'
 import { leave, listenForEnd } from '../serve/ending.ts'
 import { computeNames } from '../serve/names.ts'
+import { networksWhenTold, openNetworksMessage } from '../serve/told.ts'
 import { chooseBundle } from './bundle.ts'
 import { dataFolder, startLock } from './data.ts'
 import { LockHeld, takeLock } from './lock.ts'
@@ -37,8 +38,8 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const { HOST: host, PORT: port, MOMA_DRAIN_MS: drainMs } = config
   if (!(await isFree(host, port))) throw new ConfigError(`PORT is ${port}; allowed: a port that is free on ${host}.`)
 
-  const [compute, generation] = await freePorts(2)
-  const local = (of: number | undefined) => `127.0.0.1:${of}`
+  const [generationPort] = await freePorts(1)
+  const generation = `127.0.0.1:${generationPort}`
   const shared = {
     MOMA_DATA: data,
     MOMA_BUNDLE: bundle.name,
@@ -52,21 +53,13 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
     command: [process.execPath, join(import.meta.dirname, '../moma.ts'), 'serve', ...services],
     env: { ...withoutMeshVariables(env), ...shared, ...variables },
   })
-  const computeAddresses = Object.fromEntries(
-    computeNames.map((name) => [`MOMA_${name.toUpperCase()}`, local(compute)]),
-  )
   const say = (line: string) => void process.stderr.write(`${line}\n`)
   const withoutStudio = await buildMissingStudio()
   if (withoutStudio) say(withoutStudio)
   const tree = supervise(
     [
-      {
-        ...member('compute', computeNames, { MOMA_LISTEN: local(compute) }),
-        // Where processors are few, networks that load would only hold up what people wait for.
-        ...(availableParallelism() < 4 ? { after: ['generation', 'gateway'] } : {}),
-      },
-      member('generation', ['generation'], { MOMA_LISTEN: local(generation), ...computeAddresses }),
-      member('gateway', ['gateway'], { HOST: host, PORT: `${port}`, MOMA_GENERATION: local(generation) }),
+      member('services', ['generation', ...computeNames, networksWhenTold], { MOMA_LISTEN: generation }),
+      member('gateway', ['gateway'], { HOST: host, PORT: `${port}`, MOMA_GENERATION: generation }),
     ],
     {
       drainMs: drainMs + closeMs,
@@ -77,14 +70,18 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
   process.on('exit', () => tree.kill())
   try {
     // The first pictures wait for the networks; everything else is there before them.
-    const working = Promise.all([tree.ready('generation'), tree.ready('gateway')])
+    const recordReady = tree.ready('services', 'generation')
+    const working = Promise.all([recordReady, tree.ready('gateway')])
+    // Where processors are few, networks that load would only hold up what people wait for.
+    const undisturbed = availableParallelism() < 4 ? working : recordReady
+    undisturbed.then(() => tree.tell('services', openNetworksMessage), ignore)
     const settled = await Promise.race([working.then(() => 'ready'), ending.asked.then(() => 'asked')])
     if (settled === 'ready') {
-      await lock.tell({ gateway: formatAddress({ host, port }), generation: local(generation) })
+      await lock.tell({ gateway: formatAddress({ host, port }), generation })
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
       const url = `http://${formatAddress({ host, port })}`
       process.stdout.write(welcome({ url, data, seconds, note: bundle.note, loopback: isLoopback(host) }))
-      const loaded = tree.ready('compute').then(() => 'loaded')
+      const loaded = tree.ready('services').then(() => 'loaded')
       const isLoaded = (await Promise.race([loaded, sleep(0, 'loading')])) === 'loaded'
       if (!isLoaded) {
         say(`The networks of ${bundle.name} are still being loaded; pictures wait for them.`)
@@ -114,9 +111,9 @@ async function takeDataFolder(data: string) {
   }
 }
 
-/** On loopback nothing is encrypted, and no two processes can show their metrics at one address. */
+/** On loopback nothing is encrypted, no two processes can show their metrics at one address, and all services are here. */
 function withoutMeshVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const left = /^MOMA_(TLS_.*|METRICS_LISTEN|LISTEN)$/
+  const left = /^MOMA_(TLS_.*|METRICS_LISTEN|LISTEN|VISION|CONTEXT|DENOISE|SAFETY)$/
   return Object.fromEntries(Object.entries(env).filter(([name]) => !left.test(name)))
 }
 

@@ -60,13 +60,18 @@ test('one that is killed is started again; the others go on', async () => {
   expect(restarts).toEqual(['a ended by SIGKILL'])
 })
 
-test('one that comes after another is started when that one is ready', async () => {
-  const late = { ...script('b', serving), after: ['a'] }
-  const { tree } = run([late, script('a', `setTimeout(() => { ${serving} }, 300); setTimeout(() => {}, 1e6)`)])
-  expect(tree.pids.b).toBeUndefined()
-  await tree.ready('a')
+test('a part may be ready before the whole, and what is told reaches the next process too', async () => {
+  const code = `process.send('ready: record'); process.on('message', (text) => { console.log(text); ${serving} })`
+  const { tree, lines } = run([script('a', code)])
+  await tree.ready('a', 'record')
+  expect(lines).toEqual([])
+  tree.tell('a', 'go on')
   await tree.ready()
-  expect(tree.pids.b).toBeGreaterThan(0)
+  const { a } = tree.pids
+  process.kill(a!, 'SIGKILL')
+  await until(() => lines.length === 2)
+  expect(tree.pids.a).not.toBe(a)
+  expect(lines).toEqual(['a: go on', 'a: go on'])
 })
 
 test('ends in good order, the last one first', async () => {

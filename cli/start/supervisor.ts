@@ -10,8 +10,6 @@ export interface Member {
   readonly name: string
   readonly command: readonly string[]
   readonly env: NodeJS.ProcessEnv
-  /** Is started once these are ready; when it ends it is started again at once. */
-  readonly after?: readonly string[]
 }
 
 export interface SupervisorOptions {
@@ -25,8 +23,13 @@ export interface SupervisorOptions {
 }
 
 export interface Supervisor {
-  /** Settles once every member, or this one, has said that it is ready; throws MemberFailed where one can't be. */
-  ready(member?: string): Promise<void>
+  /**
+   * Settles once every member, or this one, or a part of it, has said that it is ready; throws MemberFailed where one
+   * can't be.
+   */
+  ready(member?: string, part?: string): Promise<void>
+  /** Sends a message to this member, and to each process that is started in its place. */
+  tell(member: string, message: string): void
   /** Throws MemberFailed when a member can't be kept alive; never settles otherwise. */
   readonly failed: Promise<never>
   /** Process ids of those that live now, by name. */
@@ -49,8 +52,8 @@ export class MemberFailed extends Error {
   }
 }
 
-/** What a member sends over its channel once it can do its work. */
-export const readyMessage = 'ready'
+/** What a member sends over its channel once it can do its work, or a part of it. */
+export const readyMessage = (part?: string) => (part === undefined ? 'ready' : `ready: ${part}`)
 
 /** Ends in a row, none of them after it was ready, before a member is given up. */
 const maxFailures = 8
@@ -65,20 +68,31 @@ const lastingCodes: ReadonlySet<number> = new Set([exitCodes.input, exitCodes.bu
 export function supervise(members: readonly Member[], options: SupervisorOptions): Supervisor {
   const { onLine, onRestart, drainMs, retryMs = { first: 100, largest: 5000 } } = options
   const living = new Map<string, ChildProcess>()
+  const told = new Map<string, string[]>()
   const ended = new AbortController()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => undefined)
 
-  const run = async ({ name, command, env }: Member, onReady: () => void): Promise<void> => {
+  /** The first time that a member has sent a message. */
+  const firsts = new Map<string, PromiseWithResolvers<void>>()
+  const firstOf = (name: string, message: string) => {
+    const key = `${name}: ${message}`
+    const first = firsts.get(key) ?? Promise.withResolvers<void>()
+    firsts.set(key, first)
+    return first
+  }
+
+  const run = async ({ name, command, env }: Member): Promise<void> => {
     for (let failures = 0; !ended.signal.aborted; ) {
       const [program, ...args] = command
       const child = spawn(program!, args, { env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
       living.set(name, child)
       child.on('message', (message) => {
-        if (message !== readyMessage) return
-        failures = 0
-        onReady()
+        if (typeof message !== 'string') return
+        if (message === readyMessage()) failures = 0
+        firstOf(name, message).resolve()
       })
+      for (const message of told.get(name) ?? []) child.send(message, ignore)
       for (const stream of [child.stdout, child.stderr]) forward(stream, (line) => onLine(name, line))
       const how = await outcome(child)
       living.delete(name)
@@ -94,11 +108,7 @@ export function supervise(members: readonly Member[], options: SupervisorOptions
     }
   }
 
-  const firsts = new Map(members.map(({ name }) => [name, Promise.withResolvers<void>()]))
-  const readyOf = (names: Iterable<string>) => Promise.all([...names].map((name) => firsts.get(name)?.promise))
-  for (const member of members) {
-    void readyOf(member.after ?? []).then(() => run(member, () => firsts.get(member.name)!.resolve()))
-  }
+  for (const member of members) void run(member)
 
   const endOne = async (name: string): Promise<void> => {
     const child = living.get(name)
@@ -112,8 +122,14 @@ export function supervise(members: readonly Member[], options: SupervisorOptions
   let ending: Promise<void> | undefined
 
   return {
-    async ready(member) {
-      await Promise.race([readyOf(member === undefined ? firsts.keys() : [member]), failed.promise])
+    async ready(member, part) {
+      const names = member === undefined ? members.map(({ name }) => name) : [member]
+      const all = Promise.all(names.map((name) => firstOf(name, readyMessage(part)).promise))
+      await Promise.race([all, failed.promise])
+    },
+    tell(member, message) {
+      told.set(member, [...(told.get(member) ?? []), message])
+      living.get(member)?.send(message, ignore)
     },
     failed: failed.promise,
     get pids() {
@@ -132,6 +148,9 @@ export function supervise(members: readonly Member[], options: SupervisorOptions
     },
   }
 }
+
+/** One that has gone hears nothing; the next one is told. */
+const ignore = () => undefined
 
 interface Outcome {
   readonly code: number

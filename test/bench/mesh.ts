@@ -1,23 +1,19 @@
 // What a mesh takes for a generation beside its networks, by stage, and how late its events are: npm run bench:mesh
-// [-- --generations 20 --steps 8]. The services with networks run in this process, so that every run of a network and
-// every event is timed by one clock; generation service and gateway are processes of their own, as with moma start.
-// Writes a section of docs/performance.md with --write.
+// [-- --generations 20 --steps 8]. All services run in one process and the gateway in another, as with moma start; runs of
+// networks there and events here are timed by one clock. Writes a section of docs/performance.md with --write.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { openCompute } from '../../cli/serve/compute.ts'
-import { computeNames } from '../../cli/serve/names.ts'
 import { freePorts } from '../../cli/start/ports.ts'
-import { supervise } from '../../cli/start/supervisor.ts'
-import { computeShape, readConfig } from '../../services/lib/mesh/config.ts'
-import { startServer } from '../../services/lib/mesh/running.ts'
-import { createNetworkPool } from '../../services/lib/runtime/pool.ts'
-import { readSafetyConfig } from '../../services/safety/config.ts'
+import { readyMessage, supervise } from '../../cli/start/supervisor.ts'
 import { createMeshHttpClient } from '../mesh/client.ts'
 import { createGeneration, createSubject, getGeneration } from '../mesh/operations.ts'
 import { writeSection } from './section.ts'
+import { type NetworkRun, now, runsWanted, unionMs } from './timed-runs.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -29,39 +25,12 @@ const { values: options } = parseArgs({
 const steps = Number(options.steps)
 const warmUps = 3
 
-/** One run of a network, of performance.now(). */
-interface NetworkRun {
-  readonly name: string
-  readonly started: number
-  readonly ended: number
-}
-
 const stages = ['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'] as const
 const stageOf = (network: string) =>
   ({ 'patch features': 'VISION', 'image embedding': 'VISION', 'multimodal decoder': 'CONTEXT' })[network] ?? 'DENOISE'
 
-const runs: NetworkRun[] = []
-const timedPool: typeof createNetworkPool = (poolOptions) => {
-  const pool = createNetworkPool(poolOptions)
-  return {
-    ...pool,
-    with: (recipe, use) =>
-      pool.with(recipe, (network) =>
-        use({
-          ...network,
-          async run(feeds) {
-            const started = performance.now()
-            const results = await network.run(feeds)
-            runs.push({ name: recipe.name, started, ended: performance.now() })
-            return results
-          },
-        }),
-      ),
-  }
-}
-
 await using opened = new AsyncDisposableStack()
-const url = await startMesh()
+const { url, takeRuns } = await startMesh()
 const client = opened.use(createMeshHttpClient(url))
 const subjectId = await createSubject(client)
 const own: Record<string, number[]> = {}
@@ -76,54 +45,59 @@ const section = report()
 console.log(section)
 if (options.write) writeSection(section)
 
-/** Services with networks here, generation and gateway in processes of their own; resolves with the gateway's address. */
-async function startMesh(): Promise<string> {
+/** Resolves with the gateway's address, and what asks for the runs of networks since it was asked last. */
+async function startMesh() {
   const data = mkdtempSync(join(tmpdir(), 'moma-bench-'))
   opened.defer(() => rmSync(data, { recursive: true, force: true }))
-  const [port] = await freePorts(1)
+  const ports = await freePorts(2)
+  const [generation, gateway] = ports.map((port) => `127.0.0.1:${port}`)
   const variables = { ...process.env, MOMA_BUNDLE: 'moma-toy', LOG_LEVEL: 'warn', MOMA_DATA: data }
-  const config = readConfig(computeShape, variables)
-  const compute = await startServer({ ...config, MOMA_LISTEN: { host: '127.0.0.1', port: 0 } }, (surroundings) =>
-    openCompute(computeNames, config, surroundings, readSafetyConfig(variables, data), timedPool),
-  )
-  opened.defer(() => compute.drain())
-  const [generation] = (await freePorts(1)).map((free) => `127.0.0.1:${free}`)
-  const program = fileURLToPath(new URL('../../cli/moma.ts', import.meta.url))
-  const member = (name: string, env: NodeJS.ProcessEnv) => ({
-    name,
-    command: [process.execPath, program, 'serve', name],
-    env: { ...variables, ...env },
+  const program = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+  const services = fork(program('timed-services.ts'), { env: { ...variables, MOMA_LISTEN: generation } })
+  opened.defer(async () => {
+    services.kill('SIGTERM')
+    await once(services, 'exit')
   })
-  const at = Object.fromEntries(computeNames.map((name) => [`MOMA_${name.toUpperCase()}`, compute.address]))
+  const ready = new Promise<void>((resolve) =>
+    services.on('message', (message) => message === readyMessage() && resolve()),
+  )
   const tree = supervise(
     [
-      member('generation', { ...at, MOMA_LISTEN: generation }),
-      member('gateway', { HOST: '127.0.0.1', PORT: `${port}`, MOMA_GENERATION: generation }),
+      {
+        name: 'gateway',
+        command: [process.execPath, program('../../cli/moma.ts'), 'serve', 'gateway'],
+        env: { ...variables, HOST: '127.0.0.1', PORT: `${ports[1]}`, MOMA_GENERATION: generation },
+      },
     ],
     { drainMs: 5000, onLine: (name, line) => process.stderr.write(`${name}: ${line}\n`) },
   )
   opened.defer(() => tree.end())
-  await tree.ready()
-  return `http://127.0.0.1:${port}`
+  await Promise.all([ready, tree.ready()])
+  const takeRuns = async (): Promise<NetworkRun[]> => {
+    services.send(runsWanted)
+    const [taken] = await once(services, 'message')
+    return taken
+  }
+  return { url: `http://${gateway}`, takeRuns }
 }
 
 /** One generation with a prompt of its own, as its client sees it. */
 async function measure(index: number) {
-  runs.length = 0
-  const asked = performance.now()
+  await takeRuns()
+  const asked = now()
   const id = await createGeneration(client, { subjectId, prompt: `a toy, picture ${index + warmUps}`, steps, seed: 7 })
   const seenAt = new Map<number, number>()
-  for await (const { step } of client.watch(id, 'ws')) if (!seenAt.has(step)) seenAt.set(step, performance.now())
-  const wallMs = performance.now() - asked
+  for await (const { step } of client.watch(id, 'ws')) if (!seenAt.has(step)) seenAt.set(step, now())
+  const wallMs = now() - asked
+  const runs = await takeRuns()
   const generation = (await getGeneration(client, id))!
   if (generation.status !== 'SUCCEEDED') throw new Error(`generation ${id} is ${generation.status}`)
 
-  const networkMs = (stage: string) =>
-    runs.filter(({ name }) => stageOf(name) === stage).reduce((sum, { started, ended }) => sum + ended - started, 0)
+  const networkMs = (stage: string) => unionMs(runs.filter(({ name }) => stageOf(name) === stage))
   const timings = new Map(generation.timings.map(({ stage, ms }) => [stage, ms]))
   const byStage = Object.fromEntries(stages.map((stage) => [stage, (timings.get(stage) ?? 0) - networkMs(stage)]))
   const inStages = [...timings.values()].reduce((sum, ms) => sum + ms, 0)
-  const inNetworks = stages.reduce((sum, stage) => sum + networkMs(stage), 0)
+  const inNetworks = unionMs(runs)
   return {
     own: { ...byStage, 'before and after': wallMs - inStages, whole: wallMs - inNetworks, networks: inNetworks },
     // The step was done when its network was; a snapshot that was left out is no event.

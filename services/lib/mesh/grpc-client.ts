@@ -1,18 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type CallOptions,
-  type Client,
-  type ClientReadableStream,
-  type ClientWritableStream,
-  Metadata,
-  type ServiceDefinition,
-  type ServiceError,
-} from '@grpc/grpc-js'
+import type { ServiceDefinition, ServiceError } from '@grpc/grpc-js'
 import { type Contract, isIdempotent } from './contracts.ts'
 import { createEndpoints, type EndpointOptions } from './endpoints.ts'
 import { codeOf, MeshError } from './errors.ts'
-import { fieldKeys } from './grpc-server.ts'
-import { callFields } from './log.ts'
 
 /** How often a call that found nobody is tried again, and how long is waited in between. */
 export interface RetryOptions {
@@ -83,18 +73,14 @@ export function createMeshClient<Definition extends ServiceDefinition>(
   const deadlineOf = (method: string) => Date.now() + (deadlinesMs[method] ?? deadlineMs)
 
   /** Tries until something is handed on, or nothing is left to try. */
-  const attempt = async function* <T>(
-    method: string,
-    signal: AbortSignal | undefined,
-    start: (client: Client, deadline: number) => AsyncIterable<T>,
-  ): AsyncGenerator<T> {
+  const attempt = async function* (method: string, input: unknown, signal: AbortSignal | undefined) {
     const deadline = deadlineOf(method)
     const attempts = isIdempotent(contract, method) ? retry.attempts : 1
     for (let failures = 0; ; ) {
-      const client = await endpoints.pick(signal)
+      const copy = await endpoints.pick(signal)
       let handedOn = false
       try {
-        for await (const item of start(client, deadline)) {
+        for await (const item of copy.call(method, input, { deadline, signal })) {
           handedOn = true
           yield item
         }
@@ -108,123 +94,21 @@ export function createMeshClient<Definition extends ServiceDefinition>(
       }
     }
   }
-  const only = async <T>(items: AsyncIterable<T>): Promise<T> => {
-    for await (const item of items) return item
+  const only = async (answers: AsyncIterable<unknown>): Promise<unknown> => {
+    for await (const answer of answers) return answer
     throw new MeshError('INTERNAL', `${contract.shortName} answered nothing`)
   }
 
-  const definitionOf = (method: string) => contract.definition[method]!
-
+  // The contract says what the answers are.
   return {
-    unary(method, request, signal) {
-      const { path, requestSerialize, responseDeserialize } = definitionOf(method)
-      return only(
-        attempt(method, signal, (client, deadline) =>
-          respondOnce(signal, (respond) =>
-            client.makeUnaryRequest(
-              path,
-              requestSerialize,
-              responseDeserialize,
-              request,
-              metadata(),
-              { deadline },
-              respond,
-            ),
-          ),
-        ),
-      )
-    },
-    clientStream(method, requests, signal) {
-      const { path, requestSerialize, responseDeserialize } = definitionOf(method)
-      return only(
-        attempt(method, signal, (client, deadline) =>
-          respondOnce(signal, (respond) => {
-            const call = client.makeClientStreamRequest(
-              path,
-              requestSerialize,
-              responseDeserialize,
-              metadata(),
-              { deadline },
-              respond,
-            )
-            send(call, requests()).catch(() => call.cancel())
-            return call
-          }),
-        ),
-      )
-    },
-    serverStream(method, request, signal) {
-      const { path, requestSerialize, responseDeserialize } = definitionOf(method)
-      return attempt(method, signal, (client, deadline) => {
-        const call: CallOptions = { deadline }
-        return readAll(
-          client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata(), call),
-          signal,
-        ) as AsyncIterable<Output<Definition, typeof method>>
-      })
-    },
+    unary: (method, request, signal) => only(attempt(method, request, signal)) as Promise<never>,
+    clientStream: (method, requests, signal) => only(attempt(method, requests, signal)) as Promise<never>,
+    serverStream: (method, request, signal) => attempt(method, request, signal) as AsyncGenerator<never>,
     get serving() {
       return endpoints.serving
     },
     dispose: () => endpoints.dispose(),
   }
-}
-
-function metadata(): Metadata {
-  const sent = new Metadata()
-  const { requestId, generationId } = callFields()
-  if (requestId !== undefined) sent.set(fieldKeys.requestId, requestId)
-  if (generationId !== undefined) sent.set(fieldKeys.generationId, generationId)
-  return sent
-}
-
-/** One answer as a stream of one, cancelled by the signal. */
-async function* respondOnce<T>(
-  signal: AbortSignal | undefined,
-  start: (respond: (error: ServiceError | null, response?: T) => void) => { cancel(): void },
-): AsyncGenerator<T> {
-  const answer = Promise.withResolvers<T>()
-  const call = start((error, response) => (error ? answer.reject(error) : answer.resolve(response as T)))
-  const cancel = () => call.cancel()
-  signal?.addEventListener('abort', cancel, { once: true })
-  try {
-    yield await answer.promise
-  } finally {
-    signal?.removeEventListener('abort', cancel)
-  }
-}
-
-async function* readAll<T>(call: ClientReadableStream<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
-  const cancel = () => call.cancel()
-  signal?.addEventListener('abort', cancel, { once: true })
-  // What is said after the last item was taken has no listener of its own.
-  call.on('error', () => undefined)
-  try {
-    yield* call as AsyncIterable<T>
-  } finally {
-    signal?.removeEventListener('abort', cancel)
-    call.cancel()
-  }
-}
-
-/** Writes no faster than the other side reads; what goes wrong is told by the call's answer. */
-async function send<T>(call: ClientWritableStream<T>, requests: Iterable<T> | AsyncIterable<T>): Promise<void> {
-  let gone = false
-  call.on('error', () => {
-    gone = true
-  })
-  for await (const request of requests) {
-    if (gone || call.destroyed) return
-    if (!call.write(request)) {
-      await new Promise<void>((resolve) => {
-        call.once('drain', resolve)
-        call.once('error', () => resolve())
-        call.once('close', resolve)
-        call.once('status', () => resolve())
-      })
-    }
-  }
-  call.end()
 }
 
 function asMeshError(error: unknown, { shortName }: Contract): MeshError {

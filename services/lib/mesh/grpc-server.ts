@@ -13,10 +13,12 @@ import {
 } from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
 import { type Address, formatAddress } from './address.ts'
+import { readCallMetadata } from './call-metadata.ts'
 import { contracts } from './contracts.ts'
 import { MeshError, translateError } from './errors.ts'
 import { createHealth, healthContract } from './health.ts'
-import { type CallFields, type Logger, silentLogger, withCallFields } from './log.ts'
+import type { LocalCalls } from './local-calls.ts'
+import { type Logger, silentLogger, withCallFields } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Call, MeshService } from './service.ts'
 import { serverCredentials, type TlsIdentity } from './tls.ts'
@@ -32,6 +34,8 @@ const endTimeoutMs = 1000
 
 export interface MeshServerOptions {
   readonly services: readonly MeshService[]
+  /** Where services of this process find these without a network. */
+  readonly local?: LocalCalls
   readonly tls?: TlsIdentity | null
   readonly log?: Logger
   readonly metrics?: Metrics | null
@@ -45,9 +49,9 @@ export interface MeshServer {
   listen(address: Address): Promise<Address>
   /**
    * Says NOT_SERVING, takes no new calls, lets those under way finish for at most `timeoutMs`, then ends them with
-   * UNAVAILABLE. May be called again.
+   * UNAVAILABLE. Calls from this process are taken until `work`, which needs them, has settled. May be called again.
    */
-  drain(timeoutMs: number): Promise<void>
+  drain(timeoutMs: number, work?: Promise<unknown>): Promise<void>
   /** Ends everything at once. May be called again. */
   dispose(): Promise<void>
 }
@@ -66,6 +70,7 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
   const underWay = new Set<Promise<unknown>>()
   const end = new AbortController()
   let draining = false
+  let drained = false
   let ending: Promise<void> | undefined
 
   /** Runs a call to its end, and turns what it throws into a status. */
@@ -73,11 +78,12 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
     { contract }: MeshService,
     method: string,
     surface: Surface,
+    isClosed: () => boolean,
     work: (call: Call) => Promise<T>,
   ): Promise<T> => {
     const isWork = contract !== healthContract
     const started = performance.now()
-    const fields = readFields(surface.metadata)
+    const fields = readCallMetadata(surface.metadata)
     const stop = new AbortController()
     const timer = isWork ? setTimeout(() => stop.abort(tooLong), options.maxCallMs ?? maxCallMs) : undefined
     timer?.unref()
@@ -93,7 +99,7 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
       call.log[level]({ code, elapsedMs: Math.round(elapsedMs), ...details }, 'call')
     }
     try {
-      if (draining && isWork) throw shuttingDown
+      if (isClosed() && isWork) throw shuttingDown
       const result = await withCallFields(fields, () => work(call))
       ended('OK', {})
       return result
@@ -107,11 +113,11 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
     }
   }
 
-  const handlerOf = (service: MeshService, name: string): UntypedHandleCall => {
+  const handlerOf = (service: MeshService, name: string, isClosed: () => boolean): UntypedHandleCall => {
     const { requestStream, responseStream } = service.contract.definition[name]!
     const method = service.methods[name] as (input: unknown, call: Call) => unknown
     const run = <T>(surface: Surface, work: (call: Call) => Promise<T>): Promise<T> => {
-      const running = carryOut(service, name, surface, work)
+      const running = carryOut(service, name, surface, isClosed, work)
       if (service !== health) {
         underWay.add(running)
         const forget = () => void underWay.delete(running)
@@ -143,18 +149,35 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
     }
   }
 
+  const handlersOf = (service: MeshService, isClosed: () => boolean) =>
+    Object.fromEntries(
+      Object.keys(service.contract.definition).map((name) => [name, handlerOf(service, name, isClosed)]),
+    )
+
   for (const service of [...services, health]) {
-    const names = Object.keys(service.contract.definition)
     server.addService(
       service.contract.definition,
-      Object.fromEntries(names.map((name) => [name, handlerOf(service, name)])),
+      handlersOf(service, () => draining),
     )
+  }
+  const maxRequestBytes = options.maxMessageBytes ?? maxMessageBytes
+  const withdrawals = services.map((service) =>
+    options.local?.host({
+      ...service,
+      handlers: handlersOf(service, () => drained),
+      maxMessageBytes: maxRequestBytes,
+    }),
+  )
+  const closeHere = () => {
+    drained = true
+    for (const withdraw of withdrawals) withdraw?.()
   }
   new ReflectionService(contracts, { services: services.map(({ contract }) => contract.name) }).addToServer(server)
 
   const finish = (): Promise<void> => {
     ending ??= (async () => {
       draining = true
+      closeHere()
       end.abort(shuttingDown)
       const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
       await Promise.race([closed, timeout(endTimeoutMs)])
@@ -174,11 +197,14 @@ export function createMeshServer(options: MeshServerOptions): MeshServer {
       })
       return { host: address.host, port }
     },
-    async drain(timeoutMs) {
+    async drain(timeoutMs, work) {
       if (!draining) {
         draining = true
         health.drain()
-        await Promise.race([Promise.allSettled(underWay), timeout(timeoutMs)])
+        const enough = timeout(timeoutMs)
+        if (work) await Promise.allSettled([work])
+        closeHere()
+        await Promise.race([Promise.allSettled(underWay), enough])
       }
       await finish()
     },
@@ -198,19 +224,6 @@ interface Surface {
 
 const shuttingDown = new MeshError('UNAVAILABLE', 'the server is shutting down')
 const tooLong = new MeshError('DEADLINE_EXCEEDED', 'the call took longer than the server allows')
-
-/** Names under which a call's fields travel. */
-export const fieldKeys = { requestId: 'moma-request-id', generationId: 'moma-generation-id' } as const
-
-function readFields(metadata: Metadata): CallFields {
-  const read = (key: string) => {
-    const [value] = metadata.get(key)
-    return typeof value === 'string' && /^[\w.:-]{1,128}$/.test(value) ? value : undefined
-  }
-  const requestId = read(fieldKeys.requestId)
-  const generationId = read(fieldKeys.generationId)
-  return { ...(requestId === undefined ? {} : { requestId }), ...(generationId === undefined ? {} : { generationId }) }
-}
 
 function timeout(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref())

@@ -1,15 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from './address.ts'
-import { visionContract } from './contracts.ts'
+import { contextContract, visionContract } from './contracts.ts'
 import { MeshError } from './errors.ts'
+import type { ContextServiceHandlers } from './generated/moma/context/v1/ContextService.ts'
 import type { VisionServiceHandlers } from './generated/moma/vision/v1/VisionService.ts'
 import { createMeshClient, type MeshClientOptions } from './grpc-client.ts'
-import { createMeshServer, type MeshServer, type MeshServerOptions } from './grpc-server.ts'
+import { createMeshServer, type MeshServerOptions } from './grpc-server.ts'
+import { createLocalCalls } from './local-calls.ts'
 import { callFields, withCallFields } from './log.ts'
 import { alwaysReady, type Readiness } from './readiness.ts'
-import { type Methods, meshService } from './service.ts'
+import { type MeshService, type Methods, meshService } from './service.ts'
 
-// Real gRPC on loopback; the services are fakes whose answers the tests decide.
+// Real gRPC on loopback, and calls inside the process; the services are fakes whose answers the tests decide.
 
 type VisionMethods = Methods<VisionServiceHandlers>
 
@@ -24,20 +26,29 @@ const unused = async (): Promise<never> => {
 
 async function serve(
   methods: Partial<VisionMethods>,
-  { address = { host: '127.0.0.1', port: 0 }, readiness = alwaysReady, ...options }: ServeOptions = {},
-): Promise<{ server: MeshServer; address: Address }> {
+  { address, readiness = alwaysReady, ...options }: ServeOptions = {},
+) {
   const whole: VisionMethods = { Segment: unused, EmbedImage: unused, EncodePatches: noChunks, ...methods }
-  const services = [meshService<VisionServiceHandlers>(visionContract, whole, readiness)]
-  const server = createMeshServer({ ...options, services })
-  cleanups.push(() => server.dispose())
-  return { server, address: await server.listen(address) }
+  const service = meshService<VisionServiceHandlers>(visionContract, whole, readiness)
+  return host([service], { ...options, ...(address ? { address } : {}) })
 }
+
+async function host(
+  services: readonly MeshService[],
+  { address = { host: '127.0.0.1', port: 0 }, ...options }: Omit<ServeOptions, 'readiness'> = {},
+) {
+  const local = createLocalCalls()
+  const server = createMeshServer({ ...options, services, local })
+  cleanups.push(() => server.dispose())
+  return { server, address: await server.listen(address), local: { local } }
+}
+type Where = Pick<MeshClientOptions, 'addresses' | 'local'>
 type ServeOptions = Omit<MeshServerOptions, 'services'> & { address?: Address; readiness?: Readiness }
 
 async function* noChunks() {}
 
-function connect(addresses: readonly Address[], options: Partial<MeshClientOptions> = {}) {
-  const client = createMeshClient(visionContract, { addresses, deadlineMs: 5000, ...options })
+function connect(where: Where, options: Partial<MeshClientOptions> = {}) {
+  const client = createMeshClient(visionContract, { ...where, deadlineMs: 5000, ...options })
   cleanups.push(() => client.dispose())
   return client
 }
@@ -72,123 +83,251 @@ async function until(condition: () => boolean, timeoutMs = 5000): Promise<void> 
   }
 }
 
-test('a call goes there and back, with its fields', async () => {
-  const { address } = await serve({
-    Segment: async ({ photo }) => {
-      expect(callFields()).toEqual({ generationId: 'g-1', requestId: 'r-1' })
-      return masked(photo!.widthPx)
-    },
-  })
-  const answer = await withCallFields({ generationId: 'g-1', requestId: 'r-1' }, () =>
-    connect([address]).unary('Segment', { photo: { widthPx: 7 } }),
-  )
-  expect(levelOf(answer)).toBe(7)
-})
+const network = ({ address }: { address: Address }): Where => ({ addresses: [address] })
+const inside = ({ local }: { local: Where }): Where => local
 
-describe('errors', () => {
-  test.each([
-    ['MeshError', new MeshError('RESOURCE_EXHAUSTED', 'vision is full'), 'RESOURCE_EXHAUSTED', 'vision is full'],
-    ['RangeError', new RangeError('steps is 0, allowed is 1'), 'INVALID_ARGUMENT', 'steps is 0, allowed is 1'],
-    ['a fault', new Error('ENOENT: /srv/secret/unet.onnx'), 'INTERNAL', 'vision: something went wrong'],
-  ])('%s arrives with its code and a sentence without paths', async (_, error, code, message) => {
-    const { address } = await serve({
-      Segment: async () => {
-        throw error
+describe.each([
+  { name: 'over the network', at: network },
+  { name: 'inside the process', at: inside },
+])('$name', ({ at }) => {
+  test('a call goes there and back, with its fields', async () => {
+    const served = await serve({
+      Segment: async ({ photo }) => {
+        expect(callFields()).toEqual({ generationId: 'g-1', requestId: 'r-1' })
+        return masked(photo!.widthPx)
       },
     })
-    await expect(connect([address]).unary('Segment', {})).rejects.toMatchObject({ name: 'MeshError', code, message })
-  })
-
-  test('a message that is too large is refused by its receiver', async () => {
-    const { address } = await serve({ Segment: async () => masked(1) }, { maxMessageBytes: 10_000 })
-    const photo = { widthPx: 100, heightPx: 100, rgb: Buffer.alloc(30_000) }
-    await expect(connect([address]).unary('Segment', { photo })).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
-  })
-})
-
-describe('time', () => {
-  test("the deadline ends the call and aborts the method's signal", async () => {
-    let stopped = false
-    const { address } = await serve({
-      Segment: async (_, { signal }) => {
-        await sleep(10_000, undefined, { signal }).catch(() => {
-          stopped = true
-        })
-        return masked(1)
-      },
-    })
-    const client = connect([address], { deadlinesMs: { Segment: 200 } })
-    await expect(client.unary('Segment', {})).rejects.toMatchObject({
-      code: 'DEADLINE_EXCEEDED',
-      message: 'vision took too long',
-    })
-    await until(() => stopped)
-  })
-
-  test('a server has its own longest call', async () => {
-    const { address } = await serve(
-      { Segment: async (_, { signal }) => sleep(10_000, masked(1), { signal }) },
-      { maxCallMs: 100 },
+    const answer = await withCallFields({ generationId: 'g-1', requestId: 'r-1' }, () =>
+      connect(at(served)).unary('Segment', { photo: { widthPx: 7 } }),
     )
-    await expect(connect([address]).unary('Segment', {})).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    expect(levelOf(answer)).toBe(7)
   })
 
-  test("an aborted signal cancels the call, which throws the signal's reason", async () => {
-    const stop = new AbortController()
-    let stopped = false
-    const { address } = await serve({
-      Segment: async (_, { signal }) => {
-        signal.addEventListener('abort', () => {
-          stopped = true
-        })
-        stop.abort(new Error('changed my mind'))
-        return sleep(10_000, masked(1), { signal })
-      },
+  describe('errors', () => {
+    test.each([
+      ['MeshError', new MeshError('RESOURCE_EXHAUSTED', 'vision is full'), 'RESOURCE_EXHAUSTED', 'vision is full'],
+      ['RangeError', new RangeError('steps is 0, allowed is 1'), 'INVALID_ARGUMENT', 'steps is 0, allowed is 1'],
+      ['a fault', new Error('ENOENT: /srv/secret/unet.onnx'), 'INTERNAL', 'vision: something went wrong'],
+    ])('%s arrives with its code and a sentence without paths', async (_, error, code, message) => {
+      const served = await serve({
+        Segment: async () => {
+          throw error
+        },
+      })
+      await expect(connect(at(served)).unary('Segment', {})).rejects.toMatchObject({ name: 'MeshError', code, message })
     })
-    await expect(connect([address]).unary('Segment', {}, stop.signal)).rejects.toThrow('changed my mind')
-    await until(() => stopped)
+
+    test('a message that is too large is refused by its receiver', async () => {
+      const served = await serve({ Segment: async () => masked(1) }, { maxMessageBytes: 10_000 })
+      const photo = { widthPx: 100, heightPx: 100, rgb: Buffer.alloc(30_000) }
+      await expect(connect(at(served)).unary('Segment', { photo })).rejects.toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+      })
+    })
   })
-})
 
-describe('streams', () => {
-  const megabyte = Buffer.alloc(2 ** 20)
+  describe('time', () => {
+    test("the deadline ends the call and aborts the method's signal", async () => {
+      let stopped = false
+      const served = await serve({
+        Segment: async (_, { signal }) => {
+          await sleep(10_000, undefined, { signal }).catch(() => {
+            stopped = true
+          })
+          return masked(1)
+        },
+      })
+      const client = connect(at(served), { deadlinesMs: { Segment: 200 } })
+      await expect(client.unary('Segment', {})).rejects.toMatchObject({
+        code: 'DEADLINE_EXCEEDED',
+        message: 'vision took too long',
+      })
+      await until(() => stopped)
+    })
 
-  test('a slow reader holds the writer back, and leaving the loop ends it', async () => {
-    let made = 0
-    let ended = false
-    const { address } = await serve({
-      async *EncodePatches() {
-        try {
-          for (; made < 1000; made++) yield { chunk: { data: megabyte } }
-        } finally {
-          ended = true
+    test('a server has its own longest call', async () => {
+      const served = await serve(
+        { Segment: async (_, { signal }) => sleep(10_000, masked(1), { signal }) },
+        { maxCallMs: 100 },
+      )
+      await expect(connect(at(served)).unary('Segment', {})).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    })
+
+    test("an aborted signal cancels the call, which throws the signal's reason", async () => {
+      const stop = new AbortController()
+      let stopped = false
+      const served = await serve({
+        Segment: async (_, { signal }) => {
+          signal.addEventListener('abort', () => {
+            stopped = true
+          })
+          stop.abort(new Error('changed my mind'))
+          return sleep(10_000, masked(1), { signal })
+        },
+      })
+      await expect(connect(at(served)).unary('Segment', {}, stop.signal)).rejects.toThrow('changed my mind')
+      await until(() => stopped)
+    })
+  })
+
+  describe('streams', () => {
+    const megabyte = Buffer.alloc(2 ** 20)
+
+    test('a slow reader holds the writer back, and leaving the loop ends it', async () => {
+      let made = 0
+      let ended = false
+      const served = await serve({
+        async *EncodePatches() {
+          try {
+            for (; made < 1000; made++) yield { chunk: { data: megabyte } }
+          } finally {
+            ended = true
+          }
+        },
+      })
+      for await (const _ of connect(at(served)).serverStream('EncodePatches', {})) {
+        await sleep(300)
+        break
+      }
+      // Two windows, the buffers of both ends and the message in hand; far from a thousand.
+      expect(made).toBeLessThan(60)
+      await until(() => ended)
+    })
+
+    test('requests stream too; one that fails ends the call', async () => {
+      let wasGone = false
+      const methods: Methods<ContextServiceHandlers> = {
+        async EmbedContext(requests, { signal }) {
+          signal.addEventListener('abort', () => {
+            wasGone = true
+          })
+          let bytes = 0
+          for await (const { features } of requests) bytes += features?.data?.length ?? 0
+          return { embedding: { shape: [bytes] } }
+        },
+      }
+      const service = meshService<ContextServiceHandlers>(contextContract, methods, alwaysReady)
+      const served = await host([service])
+      const client = createMeshClient(contextContract, { ...at(served), deadlineMs: 5000 })
+      cleanups.push(() => client.dispose())
+      async function* pieces(count: number) {
+        for (let index = 0; index < 6; index++) {
+          if (index === count) throw new Error('no more')
+          yield { features: { data: megabyte } }
         }
-      },
+      }
+      const whole = await client.clientStream('EmbedContext', () => pieces(6))
+      expect(whole.embedding!.shape).toEqual([6 * megabyte.length])
+      wasGone = false
+      const broken = client.clientStream('EmbedContext', () => pieces(2))
+      await expect(broken).rejects.toMatchObject({ name: 'MeshError', code: 'CANCELLED' })
+      await until(() => wasGone)
     })
-    for await (const _ of connect([address]).serverStream('EncodePatches', {})) {
-      await sleep(300)
-      break
-    }
-    // Two windows, the buffers of both ends and the message in hand; far from a thousand.
-    expect(made).toBeLessThan(60)
-    await until(() => ended)
+
+    test('it is begun anew where nothing has arrived yet, and only there', async () => {
+      let calls = 0
+      const served = await serve({
+        async *EncodePatches() {
+          calls++
+          if (calls === 2) yield { chunk: { data: Buffer.from([calls]) } }
+          throw new MeshError('UNAVAILABLE', 'vision: gone for a moment')
+        },
+      })
+      const seen: number[] = []
+      const read = async () => {
+        for await (const { chunk } of connect(at(served)).serverStream('EncodePatches', {})) seen.push(chunk!.data![0]!)
+      }
+      await expect(read()).rejects.toMatchObject({ code: 'UNAVAILABLE', message: 'vision: gone for a moment' })
+      expect({ calls, seen }).toEqual({ calls: 2, seen: [2] })
+    })
   })
 
-  test('it is begun anew where nothing has arrived yet, and only there', async () => {
-    let calls = 0
-    const { address } = await serve({
-      async *EncodePatches() {
-        calls++
-        if (calls === 2) yield { chunk: { data: Buffer.from([calls]) } }
-        throw new MeshError('UNAVAILABLE', 'vision: gone for a moment')
+  describe('readiness', () => {
+    test('one that is not ready is not asked, and a call waits for one that is', async () => {
+      const readiness = switchable(false)
+      const served = await serve({ Segment: async () => masked(1) }, { readiness })
+      const client = connect(at(served), { waitMs: 300 })
+      await expect(client.unary('Segment', {})).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        message: 'vision is not available: none of its 1 addresses serves',
+      })
+      setTimeout(() => readiness.set(true), 100)
+      expect(levelOf(await client.unary('Segment', {}))).toBe(1)
+      readiness.set(false)
+      await until(() => client.serving === 0)
+    })
+
+    test('what found nobody is tried again, a few times', async () => {
+      let calls = 0
+      const served = await serve({
+        Segment: async () => {
+          if (++calls < 3) throw new MeshError('UNAVAILABLE', 'vision: gone for a moment')
+          return masked(1)
+        },
+      })
+      const retry = { attempts: 4, firstMs: 1, largestMs: 1 }
+      const client = connect(at(served), { retry })
+      expect(levelOf(await client.unary('Segment', {}))).toBe(1)
+      expect(calls).toBe(3)
+      calls = -100
+      await expect(client.unary('Segment', {})).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+      expect(calls).toBe(-96)
+    })
+  })
+
+  describe('drain', () => {
+    test('finishes what is under way, takes nothing new, and says so', async () => {
+      const go = Promise.withResolvers<void>()
+      let started = false
+      const served = await serve({
+        Segment: async () => {
+          started = true
+          await go.promise
+          return masked(1)
+        },
+      })
+      const client = connect(at(served), { waitMs: 100 })
+      const underWay = client.unary('Segment', {})
+      await until(() => started)
+      const drained = served.server.drain(5000)
+      await until(() => client.serving === 0)
+      await expect(client.unary('Segment', {})).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+      go.resolve()
+      expect(levelOf(await underWay)).toBe(1)
+      await drained
+    })
+
+    test('ends what takes too long', async () => {
+      let started = false
+      const served = await serve({
+        Segment: async (_, { signal }) => {
+          started = true
+          return sleep(60_000, masked(1), { signal })
+        },
+      })
+      const client = connect(at(served), { waitMs: 100 })
+      const underWay = client.unary('Segment', {})
+      underWay.catch(() => undefined)
+      await until(() => started)
+      const begun = performance.now()
+      await served.server.drain(100)
+      expect(performance.now() - begun).toBeLessThan(1000)
+      await expect(underWay).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    })
+  })
+  test('what is read is no memory of the other side', async () => {
+    const sent = Buffer.from([1, 2, 3])
+    let received: Buffer | undefined
+    const served = await serve({
+      Segment: async ({ photo }) => {
+        received = photo!.rgb
+        return { mask: { widthPx: 1, heightPx: 1, shares: sent } }
       },
     })
-    const seen: number[] = []
-    const read = async () => {
-      for await (const { chunk } of connect([address]).serverStream('EncodePatches', {})) seen.push(chunk!.data![0]!)
-    }
-    await expect(read()).rejects.toMatchObject({ code: 'UNAVAILABLE', message: 'vision: gone for a moment' })
-    expect({ calls, seen }).toEqual({ calls: 2, seen: [2] })
+    const answer = await connect(at(served)).unary('Segment', { photo: { rgb: sent } })
+    sent.fill(0)
+    expect([...received!, ...answer.mask!.shares]).toEqual([1, 2, 3, 1, 2, 3])
+    expect(answer.mask!.widthPx).toBe(1)
   })
 })
 
@@ -198,7 +337,7 @@ describe('several addresses', () => {
       await serve({ Segment: async () => masked(1) }),
       await serve({ Segment: async () => masked(2) }),
     ]
-    const client = connect([one.address, two.address])
+    const client = connect({ addresses: [one.address, two.address] })
     await until(() => client.serving === 2)
     const ask = async (times: number) => {
       const levels = []
@@ -212,76 +351,18 @@ describe('several addresses', () => {
     await until(() => client.serving === 2, 10_000)
     expect(await ask(4)).toEqual([2, 2, 3, 3])
   }, 20_000)
-
-  test('one that is not ready is not asked, and a call waits for one that is', async () => {
-    const readiness = switchable(false)
-    const { address } = await serve({ Segment: async () => masked(1) }, { readiness })
-    const client = connect([address], { waitMs: 300 })
-    await expect(client.unary('Segment', {})).rejects.toMatchObject({
-      code: 'UNAVAILABLE',
-      message: 'vision is not available: none of its 1 addresses serves',
-    })
-    setTimeout(() => readiness.set(true), 100)
-    expect(levelOf(await client.unary('Segment', {}))).toBe(1)
-    readiness.set(false)
-    await until(() => client.serving === 0)
-  })
-
-  test('what found nobody is tried again, a few times', async () => {
-    let calls = 0
-    const { address } = await serve({
-      Segment: async () => {
-        if (++calls < 3) throw new MeshError('UNAVAILABLE', 'vision: gone for a moment')
-        return masked(1)
-      },
-    })
-    const retry = { attempts: 4, firstMs: 1, largestMs: 1 }
-    const client = connect([address], { retry })
-    expect(levelOf(await client.unary('Segment', {}))).toBe(1)
-    expect(calls).toBe(3)
-    calls = -100
-    await expect(client.unary('Segment', {})).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-    expect(calls).toBe(-96)
-  })
 })
 
-describe('drain', () => {
-  test('finishes what is under way, takes nothing new, and says so', async () => {
-    const go = Promise.withResolvers<void>()
-    let started = false
-    const { server, address } = await serve({
-      Segment: async () => {
-        started = true
-        await go.promise
-        return masked(1)
-      },
-    })
-    const client = connect([address], { waitMs: 100 })
-    const underWay = client.unary('Segment', {})
-    await until(() => started)
-    const drained = server.drain(5000)
-    await until(() => client.serving === 0)
-    await expect(client.unary('Segment', {})).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-    go.resolve()
-    expect(levelOf(await underWay)).toBe(1)
-    await drained
-  })
-
-  test('ends what takes too long', async () => {
-    let started = false
-    const { server, address } = await serve({
-      Segment: async (_, { signal }) => {
-        started = true
-        return sleep(60_000, masked(1), { signal })
-      },
-    })
-    const client = connect([address], { waitMs: 100 })
-    const underWay = client.unary('Segment', {})
-    underWay.catch(() => undefined)
-    await until(() => started)
-    const begun = performance.now()
-    await server.drain(100)
-    expect(performance.now() - begun).toBeLessThan(1000)
-    await expect(underWay).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-  })
+test('a server that drains serves its own process until the work that needs it is done', async () => {
+  const served = await serve({ Segment: async () => masked(1) })
+  const outside = connect(network(served), { waitMs: 100 })
+  const client = connect(inside(served), { waitMs: 100 })
+  await outside.unary('Segment', {})
+  const work = Promise.withResolvers<void>()
+  const drained = served.server.drain(0, work.promise)
+  await expect(outside.unary('Segment', {})).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  expect(levelOf(await client.unary('Segment', {}))).toBe(1)
+  work.resolve()
+  await drained
+  await expect(client.unary('Segment', {})).rejects.toMatchObject({ code: 'UNAVAILABLE' })
 })

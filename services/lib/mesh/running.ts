@@ -1,6 +1,7 @@
 import { type Address, formatAddress } from './address.ts'
 import { ConfigError, type ServerConfig } from './config.ts'
 import { createMeshServer } from './grpc-server.ts'
+import type { LocalCalls } from './local-calls.ts'
 import { createLogger, type Logger } from './log.ts'
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts'
 import type { MeshService } from './service.ts'
@@ -23,6 +24,8 @@ export interface Surroundings {
 /** What a process hosts, and how to let go of what it stands on. */
 export interface Hosted {
   readonly services: readonly MeshService[]
+  /** Takes up nothing new and ends what is under way, while the services it needs still serve this process. */
+  readonly finish?: (() => Promise<void>) | undefined
   dispose(): Promise<void>
 }
 
@@ -30,6 +33,7 @@ export interface Hosted {
 export async function startServer(
   config: ServerConfig & { readonly MOMA_LISTEN: Address },
   open: (surroundings: Surroundings) => Promise<Hosted>,
+  local?: LocalCalls,
 ): Promise<Running> {
   const log = createLogger(config.LOG_LEVEL)
   const metrics = createMetrics()
@@ -37,8 +41,8 @@ export async function startServer(
   const tls = await tlsOf(config)
   const hosted = await open({ log, metrics })
   opened.defer(() => hosted.dispose())
-  const server = createMeshServer({ services: hosted.services, tls, log, metrics })
-  opened.defer(() => server.drain(config.MOMA_DRAIN_MS))
+  const server = createMeshServer({ services: hosted.services, tls, log, metrics, ...(local ? { local } : {}) })
+  opened.defer(() => server.drain(config.MOMA_DRAIN_MS, hosted.finish?.()))
   if (config.MOMA_METRICS_LISTEN) {
     const metricsServer = await serveMetrics(metrics, config.MOMA_METRICS_LISTEN)
     opened.defer(() => metricsServer.dispose())

@@ -52,7 +52,7 @@ export async function startEmbedded(): Promise<Topology> {
   const childPids = async (): Promise<Record<string, number>> => (mesh ? childrenOf(mesh.pid) : {})
   return {
     url: `http://127.0.0.1:${port}`,
-    victims: ['compute', 'compute', 'compute', 'generation', 'generation', 'generation', 'gateway', 'gateway', 'start'],
+    victims: ['services', 'services', 'services', 'services', 'gateway', 'gateway', 'start'],
     async kill(victim) {
       if (victim !== 'start') return killPid((await childPids())[victim])
       if (!mesh) return false
@@ -62,9 +62,8 @@ export async function startEmbedded(): Promise<Topology> {
       return true
     },
     async isWhole() {
-      const { compute, generation } = await childPids()
-      const addresses = await Promise.all([compute, generation].map(listenAddress))
-      return isServing(`http://127.0.0.1:${port}`, addresses)
+      const { services } = await childPids()
+      return isServing(`http://127.0.0.1:${port}`, [await listenAddress(services)])
     },
     lastWords: () => mesh?.output().slice(-2000) ?? 'it is being started again',
     async [Symbol.asyncDispose]() {
@@ -139,7 +138,7 @@ async function childrenOf(parent: number): Promise<Record<string, number>> {
     if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) !== parent) continue
     const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0')
     const service = words[words.indexOf('serve') + 1]
-    if (words.includes('serve') && service) found[service === 'vision' ? 'compute' : service] = pid
+    if (words.includes('serve') && service) found[service === 'gateway' ? service : 'services'] = pid
   }
   return found
 }
