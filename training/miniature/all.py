@@ -120,7 +120,7 @@ def run(recipe: str, out: Path, icons: Path, *more: str, log=None) -> None:
 def command(module: str, *arguments: str, log=None) -> None:
     # Threads that spin while they wait take the processor from whoever shares the machine, and then from each other.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    print(module, *arguments, flush=True)
+    print(" ".join([module, *arguments]), flush=True)
     subprocess.run([sys.executable, "-m", module, *arguments], env=environment, check=True, stdout=log, stderr=log)
 
 
