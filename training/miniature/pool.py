@@ -50,9 +50,8 @@ class Pool:
         self.pictures = Rows([np.load(self.folder / f"{shard}.pictures.npy", mmap_mode="r") for shard in self.shards])
         self.packed = Rows([np.load(self.folder / f"{shard}.masks.npy", mmap_mode="r") for shard in self.shards])
         self.targets = np.arange(0, len(self), 2)
-        # A sculpture is nobody's reference.
-        self.references = np.array([row ^ 1 for row in range(len(self)) if self.textures[row ^ 1] is None])
-        self.pairs = self.references ^ 1  # rows that have a reference: `row ^ 1`
+        # Rows that have a reference, `row ^ 1`: a sculpture is nobody's.
+        self.pairs = np.array([row for row in range(len(self)) if self.textures[row ^ 1] is None])
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -105,10 +104,6 @@ class Rows:
         if first[0] == last[0] and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
             return np.array(self.parts[first[0]][first[1] : last[1] + 1])
         return np.stack([self.parts[row // self.size][row % self.size] for row in rows])
-
-    def tensor(self, rows: np.ndarray) -> Tensor:
-        """float32."""
-        return torch.from_numpy(self[rows]).float()
 
     def on(self, device: torch.device, most: int | None = None) -> Tensor:
         """All rows, or the first `most`, in the device's memory, of the type that they have."""
