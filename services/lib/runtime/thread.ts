@@ -46,6 +46,7 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
   let nextId = 0
   let nextSeat = 0
   let closed = false
+  let answered = false
 
   const exited = new Promise<void>((resolve) =>
     worker.once('exit', (code) => {
@@ -59,6 +60,7 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
     for (const fail of seated) fail(`its thread failed: ${error instanceof Error ? error.message : String(error)}`)
   })
   worker.on('message', (answer: Answer) => {
+    answered = true
     const asked = orders.get(answer.id)
     orders.delete(answer.id)
     // A thread that nobody waits for must not keep the process alive.
@@ -76,7 +78,8 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
       worker.postMessage({ ...question, id, seat } as Order)
     })
 
-  const isInRuntime = () => [...orders.values()].some(({ kind }) => kind === 'load' || kind === 'run')
+  // Before its first answer it may still be loading the runtime.
+  const isInRuntime = () => !answered || [...orders.values()].some(({ kind }) => kind === 'load' || kind === 'run')
 
   /** The last network's leaving. */
   const close = async (seat: number, inOrder: boolean): Promise<void> => {
@@ -111,8 +114,7 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
     },
     async release() {
       if (nextSeat > 0 || closed) return
-      closed = true
-      await worker.terminate()
+      await close(nextSeat, true)
     },
     join(recipe) {
       const seat = nextSeat++
