@@ -28,25 +28,17 @@ export interface Seat {
   readonly left: Promise<void>
 }
 
-interface Unanswered {
-  readonly kind: Order['kind']
-  readonly answer: (answer: Answer) => void
-}
-
-/** Longest wait for a thread to close in good order before it is ended. */
-const closeTimeoutMs = 5000
-
 export function startThread(execution: ExecutionOptions, name: string): NetworkThread {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     workerData: { execution } satisfies WorkerData,
     name,
   })
-  const orders = new Map<number, Unanswered>()
+  /** Who waits for an answer, by the order's id. */
+  const orders = new Map<number, (answer: Answer) => void>()
   const seated = new Set<(reason: string) => void>()
   let nextId = 0
   let nextSeat = 0
   let closed = false
-  let answered = false
 
   const exited = new Promise<void>((resolve) =>
     worker.once('exit', (code) => {
@@ -60,12 +52,11 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
     for (const fail of seated) fail(`its thread failed: ${error instanceof Error ? error.message : String(error)}`)
   })
   worker.on('message', (answer: Answer) => {
-    answered = true
     const asked = orders.get(answer.id)
     orders.delete(answer.id)
     // A thread that nobody waits for must not keep the process alive.
     if (orders.size === 0 && !closed) worker.unref()
-    asked?.answer(answer)
+    asked?.(answer)
   })
   worker.unref()
 
@@ -73,33 +64,19 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
   const send = (seat: number, question: Question): Promise<Answer> =>
     new Promise((answer) => {
       const id = nextId++
-      orders.set(id, { kind: question.kind, answer })
+      orders.set(id, answer)
       worker.ref()
       worker.postMessage({ ...question, id, seat } as Order)
     })
 
-  // Before its first answer it may still be loading the runtime.
-  const isInRuntime = () => !answered || [...orders.values()].some(({ kind }) => kind === 'load' || kind === 'run')
-
-  /** The last network's leaving. */
-  const close = async (seat: number, inOrder: boolean): Promise<void> => {
+  /**
+   * The last network's leaving. The thread ends by itself: to terminate one that is inside onnxruntime, which it loads, and
+   * loads, runs and frees networks with, aborts the whole process, and from here nobody can tell whether it is.
+   */
+  const close = (seat: number): Promise<void> => {
     closed = true
-    if (isInRuntime()) {
-      // To terminate a thread that is inside onnxruntime aborts the whole process once that returns: it leaves by itself.
-      void send(seat, { kind: 'close', last: true })
-      return exited
-    }
-    if (inOrder) {
-      let timer: NodeJS.Timeout | undefined
-      const timeout = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, closeTimeoutMs)
-      })
-      void send(seat, { kind: 'close', last: true })
-      await Promise.race([exited, timeout])
-      clearTimeout(timer)
-    }
-    worker.unref()
-    await worker.terminate()
+    void send(seat, { kind: 'close', last: true })
+    return exited
   }
 
   return {
@@ -114,7 +91,7 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
     },
     async release() {
       if (nextSeat > 0 || closed) return
-      await close(nextSeat, true)
+      await close(nextSeat)
     },
     join(recipe) {
       const seat = nextSeat++
@@ -133,9 +110,8 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
       seated.add(fail)
 
       const leave = async (): Promise<void> => {
-        const isIdle = waiting.size === 0 && !ended
         fail('was disposed')
-        if (seated.size === 0) await close(seat, isIdle)
+        if (seated.size === 0) await close(seat)
         else await Promise.race([send(seat, { kind: 'close', last: false }), exited])
         left.resolve()
       }
