@@ -104,7 +104,7 @@ async function generate(options: GenerateOptions): Promise<void> {
     memoryBytes: options.memory,
     sharedThreads: 2,
     keptIn: networksFolder(),
-    onLoad: ({ name }) => progress.update(`loaded ${name}`, null),
+    onLoad: ({ name }) => progress.update(`${name} loaded`, null),
   })
   const draw = async (signal: AbortSignal) => {
     // Only now, and bit by bit: the pool's threads start, and load, while the next is read.
