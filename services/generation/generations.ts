@@ -70,7 +70,8 @@ export function createGenerations(options: GenerationsOptions): Generations {
       const whole = await complete(request)
       const hash = requestHash([subjectId, Object.entries(request).sort(([a], [b]) => (a < b ? -1 : 1))])
       const { row, isNew } = await db.transaction(async (queries) => {
-        await lockTenant(queries, tenant)
+        // Transactions in PGlite come one after the other by themselves.
+        if (db.kind === 'postgres') await lockTenant(queries, tenant)
         const known = idempotencyKey === null ? null : await findByIdempotencyKey(queries, tenant, idempotencyKey)
         if (known) {
           if (known.requestHash !== hash) throw conflict(known.idempotencyKey!)

@@ -8,12 +8,12 @@ import type { Verdict } from '../safety/safety.ts'
 import { createAssets } from './assets/assets.ts'
 import { folderStorage } from './assets/storage.ts'
 import type { Database } from './db/database.ts'
-import { assets as assetRows } from './db/schema.ts'
+import { assets as assetRows, generations as generationRows } from './db/schema.ts'
 import { openTestDatabase } from './db/test-database.ts'
 import { newId } from './ids.ts'
 import { completeRequest } from './request.ts'
 import type { NewAsset, RunStore } from './runner/run-store.ts'
-import { type GenerationRow, insertGeneration } from './store/generations.ts'
+import type { GenerationRow } from './store/generations.ts'
 import { createRunStore } from './store/run-store.ts'
 import { insertSubject, type SubjectRow } from './store/subjects.ts'
 
@@ -108,7 +108,7 @@ export async function openWorld(kind: Database['kind']) {
         completedAt: null,
         ...more,
       }
-      await db.run((queries) => insertGeneration(queries, row))
+      await db.run((queries) => queries.insert(generationRows).values(row))
       return row
     },
     /** Names of all files, by what the database knows of them. */

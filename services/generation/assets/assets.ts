@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { and, eq, inArray, lt, ne, or } from 'drizzle-orm'
+import { and, eq, inArray, lt, ne, or, type Placeholder } from 'drizzle-orm'
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
 import type { Database, Queries } from '../db/database.ts'
+import { prepared, rowPlaces, rowValues } from '../db/prepared.ts'
 import { assets } from '../db/schema.ts'
 import { newToken, sha256 } from '../ids.ts'
 import type { NewAsset } from '../runner/run-store.ts'
@@ -57,6 +58,24 @@ export interface AssetsOptions {
   now(): Date
 }
 
+const insertRows = prepared((queries, value: (name: string) => Placeholder, count) =>
+  queries.insert(assets).values(rowPlaces(assets, value, count)),
+)
+
+/** The statement that makes files readable, to be a part of the one that makes something point to them; `requireKept` has to see it. */
+export function keeping(queries: Queries, keys: readonly (string | Placeholder)[]) {
+  return queries
+    .update(assets)
+    .set({ state: 'KEPT' })
+    .where(and(inArray(assets.key, [...keys]), eq(assets.state, 'WRITING')))
+    .returning({ key: assets.key })
+}
+
+/** Throws ABORTED where a file was swept meanwhile. */
+export function requireKept(kept: number, keys: readonly string[]): void {
+  if (kept !== keys.length) throw new MeshError('ABORTED', 'generation: files took too long to be kept')
+}
+
 export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
   const removing = new Set<Promise<void>>()
 
@@ -65,7 +84,7 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
       const name = randomBytes(20).toString('hex')
       return { ...row, key: `${name.slice(0, 2)}/${name.slice(2)}`, state: 'WRITING', createdAt: now() }
     })
-    await db.run((queries) => queries.insert(assets).values(whole))
+    await db.run((queries) => insertRows(queries, rowValues(whole), whole.length))
     return whole
   }
 
@@ -154,12 +173,7 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
       return { ...rows[0]!, ...written }
     },
     async keep(queries, keys) {
-      const kept = await queries
-        .update(assets)
-        .set({ state: 'KEPT' })
-        .where(and(inArray(assets.key, [...keys]), eq(assets.state, 'WRITING')))
-        .returning({ key: assets.key })
-      if (kept.length !== keys.length) throw new MeshError('ABORTED', 'generation: files took too long to be kept')
+      requireKept((await keeping(queries, keys)).length, keys)
     },
     doom,
     remove,

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
-import { PGlite, type QueryOptions, type Transaction, types } from '@electric-sql/pglite'
+import { PGlite, type QueryOptions, types } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
 import type { Database, Queries } from './database.ts'
@@ -16,8 +16,9 @@ import { copyTemplate, templateFolder } from './template.ts'
  */
 export async function openPglite(folder: string | null, template: string | null = templateFolder()): Promise<Database> {
   await using opened = new AsyncDisposableStack()
-  const { client, queries } = await openMigrated(folder, template)
+  const client = await openMigrated(folder, template)
   opened.defer(() => client.close())
+  const { statements, outside, inside } = queriesOver(client)
   const kept = opened.move()
 
   const translated = async <T>(work: Promise<T>): Promise<T> => {
@@ -30,9 +31,8 @@ export async function openPglite(folder: string | null, template: string | null 
   return {
     kind: 'pglite',
     // It works on this very thread, statement after statement without a pause: what waits to be sent goes out before.
-    run: (work) => translated(turn().then(() => work(queries as unknown as Queries))),
-    transaction: (work) =>
-      translated(turn().then(() => queries.transaction((inside) => work(inside as unknown as Queries)))),
+    run: (work) => translated(turn().then(() => work(outside))),
+    transaction: (work) => translated(turn().then(() => statements.transaction(() => work(inside)))),
     // After what was asked for before.
     [Symbol.asyncDispose]: () => turn().then(() => kept.disposeAsync()),
   }
@@ -55,7 +55,7 @@ async function openMigrated(folder: string | null, template: string | null = tem
 async function migrated(client: PGlite) {
   try {
     await migrate(drizzle({ client }), { migrationsFolder })
-    return { client, queries: drizzle({ client: prepared(client), schema }) }
+    return client
   } catch (error) {
     await client.close().catch(() => undefined)
     throw error
@@ -76,18 +76,18 @@ function create(folder?: string): Promise<PGlite> {
   return PGlite.create({ parsers: textParsers, ...(folder === undefined ? {} : { dataDir: folder }) })
 }
 
-/** The client as drizzle uses it, with statements that are prepared once. */
-function prepared(client: PGlite): PGlite {
+/** drizzle over statements that are prepared once: one outside of transactions, and one inside of whichever is open. */
+function queriesOver(client: PGlite) {
   const statements = createStatements(client)
-  const query = (on: Statements['query']) => (text: string, values?: unknown[], options?: QueryOptions) => {
-    // drizzle's parsers are the client's own: putting them together with those of some hundred types takes long.
-    const { parsers: _, ...rest } = options ?? {}
-    return on(text, values, rest)
+  const over = (query: Statements['query']) => {
+    const all = {
+      query(text: string, values?: unknown[], options?: QueryOptions) {
+        // drizzle's parsers are the client's own: putting them together with those of some hundred types takes long.
+        const { parsers: _, ...rest } = options ?? {}
+        return query(text, values, rest)
+      },
+    }
+    return drizzle({ client: all as unknown as PGlite, schema }) as unknown as Queries
   }
-  const whole = {
-    query: query(statements.query),
-    transaction: (work: (inside: Transaction) => Promise<unknown>) =>
-      statements.transaction((inside) => work({ query: query(inside) } as Transaction)),
-  }
-  return whole as unknown as PGlite
+  return { statements, outside: over(statements.query), inside: over(statements.queryInside) }
 }

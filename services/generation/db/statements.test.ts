@@ -53,9 +53,9 @@ test('after an error, in parsing as in carrying out, the next statement is as ev
 })
 
 test('a transaction is all or nothing, and nothing else comes in between', async () => {
-  const { query, transaction } = createStatements(client)
+  const { query, transaction, queryInside: inside } = createStatements(client)
   const count = 'select count(*)::int as rows from kept'
-  const failing = transaction(async (inside) => {
+  const failing = transaction(async () => {
     await inside(insert, row)
     // Prepared inside what is rolled back, it stays.
     await inside(count)
@@ -64,12 +64,19 @@ test('a transaction is all or nothing, and nothing else comes in between', async
   const after = query(count)
   await expect(failing).rejects.toMatchObject({ code: '23505' })
   expect((await after).rows).toEqual([{ rows: 0 }])
-  await expect(
-    transaction((inside) => inside(insert, row).then(() => Promise.reject(new Error('own')))),
-  ).rejects.toThrow('own')
+  await expect(transaction(() => inside(insert, row).then(() => Promise.reject(new Error('own'))))).rejects.toThrow(
+    'own',
+  )
   // Swallowed, an error still keeps the rest from being done.
-  const swallowed = transaction((inside) => inside('select 1 / $1', [0]).catch(() => undefined))
+  const swallowed = transaction(() => inside('select 1 / $1', [0]).catch(() => undefined))
   await expect(swallowed).rejects.toMatchObject({ code: '25P02' })
-  await transaction((inside) => inside(insert, row))
+  await transaction(() => inside(insert, row))
   expect((await query(count)).rows).toEqual([{ rows: 1 }])
+})
+
+test('what comes after its transaction has ended is refused', async () => {
+  const { transaction, queryInside } = createStatements(client)
+  await expect(queryInside('select 1')).rejects.toThrow('there is no transaction')
+  await transaction(() => queryInside('select 1'))
+  await expect(queryInside('select 1')).rejects.toThrow('there is no transaction')
 })

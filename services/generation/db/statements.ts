@@ -4,8 +4,10 @@ import { Mutex, type PGlite, parse, protocol, type QueryOptions, type Results } 
 export interface Statements {
   /** A transaction of its own. Throws what PostgreSQL says. */
   query(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<Results>
-  /** All or nothing; nothing else runs meanwhile. `query` is the one to use inside. */
-  transaction<T>(work: (query: Statements['query']) => Promise<T>): Promise<T>
+  /** All or nothing; nothing but what `queryInside` is asked for runs meanwhile. */
+  transaction<T>(work: () => Promise<T>): Promise<T>
+  /** As `query`, in the transaction that is open. Throws a TypeError where none is. */
+  queryInside(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<Results>
 }
 
 export interface StatementsOptions {
@@ -41,6 +43,7 @@ export function createStatements(
   const prepared = new Map<string, Prepared>()
   const turn = new Mutex()
   let names = 0
+  let isOpen = false
 
   const send = (...messages: readonly Uint8Array[]) =>
     client.execProtocolStream(Buffer.concat([...messages, sync]), { syncToFs: false })
@@ -85,6 +88,20 @@ export function createStatements(
 
   return {
     query: (text, values, options) => turn.runExclusive(() => run(text, values, options)),
-    transaction: (work) => turn.runExclusive(() => client.transaction(() => work(run))),
+    transaction: (work) =>
+      turn.runExclusive(async () => {
+        try {
+          return await client.transaction(() => {
+            isOpen = true
+            return work()
+          })
+        } finally {
+          isOpen = false
+        }
+      }),
+    async queryInside(text, values, options) {
+      if (!isOpen) throw new TypeError('there is no transaction that this could be a part of')
+      return run(text, values, options)
+    },
   }
 }

@@ -1,6 +1,7 @@
-import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { unionAll } from 'drizzle-orm/pg-core'
 import type { Queries } from '../db/database.ts'
+import { momentOf, prepared } from '../db/prepared.ts'
 import { assets, checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
 import type { EndReason, Entered } from '../runner/run-store.ts'
 import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
@@ -99,14 +100,18 @@ export async function lockTenant(queries: Queries, tenant: string): Promise<void
 
 /** A subject as far as a generation of it depends on it, and how many generations its tenant has waiting. */
 export async function findDrawable(queries: Queries, tenant: string, subjectId: string) {
-  const isWaiting = and(eq(generations.tenant, tenant), eq(generations.status, 'QUEUED'))
-  const waiting = queries.select({ queued: count() }).from(generations).where(isWaiting)
-  const [found] = await queries
-    .select({ status: subjects.status, verdict: subjects.verdict, queued: sql<number>`(${waiting})`.mapWith(Number) })
-    .from(subjects)
-    .where(and(eq(subjects.tenant, tenant), eq(subjects.id, subjectId)))
+  const [found] = await selectDrawable(queries, { tenant, subjectId })
   return found ?? null
 }
+
+const selectDrawable = prepared((queries, value: (name: 'tenant' | 'subjectId') => Placeholder) => {
+  const isWaiting = and(eq(generations.tenant, value('tenant')), eq(generations.status, 'QUEUED'))
+  const waiting = queries.select({ queued: count() }).from(generations).where(isWaiting)
+  return queries
+    .select({ status: subjects.status, verdict: subjects.verdict, queued: sql<number>`(${waiting})`.mapWith(Number) })
+    .from(subjects)
+    .where(and(eq(subjects.tenant, value('tenant')), eq(subjects.id, value('subjectId'))))
+})
 
 /** QUEUED → CANCELED, RUNNING → CANCELING; null where it is neither. */
 export async function cancel(queries: Queries, tenant: string, id: string, now: Date): Promise<GenerationRow | null> {
@@ -124,24 +129,38 @@ export async function cancel(queries: Queries, tenant: string, id: string, now: 
   return row ?? null
 }
 
-/** Where a generation is at `now`, after the stages that were entered meanwhile: the time in each is added to what it took before. */
-export function progressUntil(now: Date, entered: readonly Entered[] = []) {
-  const first = entered[0]
-  if (!first) return { timings: timingsUntil(now), stageStartedAt: now }
+/** Names of the values that `progressUntil` leaves open. */
+export type ProgressName = 'now' | 'first' | `stage${number}` | `elapsed${number}`
+
+/**
+ * Where a generation is at 'now', after `count` stages that were entered meanwhile: the time in each is added to what it
+ * took before. `progressValues` has the values.
+ */
+export function progressUntil(value: (name: ProgressName) => Placeholder, count: number) {
+  const stageStartedAt = momentOf(value('now'))
+  if (count === 0) return { timings: timingsUntil(stageStartedAt), stageStartedAt }
   // An attempt enters no stage twice, so none of these is the one that the row is at.
-  const times = entered.map(({ stage, at }, index) => {
-    const elapsedMs = Math.max(0, (entered[index + 1]?.at ?? now).getTime() - at.getTime())
-    return sql`${stage}::text, coalesce((${generations.timings} ->> ${stage}::text)::int, 0) + ${elapsedMs}::int`
+  const times = Array.from({ length: count }, (_, index) => {
+    const stage = sql`${value(`stage${index}`)}::text`
+    return sql`${stage}, coalesce((${generations.timings} ->> ${stage})::int, 0) + ${value(`elapsed${index}`)}::int`
   })
-  const { stage } = entered.at(-1)!
-  const timings = sql`${timingsUntil(first.at)} || jsonb_build_object(${sql.join(times, sql`, `)})`
-  return { stage, timings, stageStartedAt: now }
+  const timings = sql`${timingsUntil(momentOf(value('first')))} || jsonb_build_object(${sql.join(times, sql`, `)})`
+  return { stage: sql`${value(`stage${count - 1}`)}::text`, timings, stageStartedAt }
+}
+
+export function progressValues(now: Date, entered: readonly Entered[]): Record<ProgressName, unknown> {
+  const values: Record<string, unknown> = { now: now.toISOString(), first: entered[0]?.at.toISOString() }
+  for (const [index, { stage, at }] of entered.entries()) {
+    values[`stage${index}`] = stage
+    values[`elapsed${index}`] = Math.max(0, (entered[index + 1]?.at ?? now).getTime() - at.getTime())
+  }
+  return values
 }
 
 /** The time since the stage was entered, or last counted, added to that stage's. */
-function timingsUntil(now: Date): SQL {
+function timingsUntil(now: SQL): SQL {
   const { stage, stageStartedAt, timings } = generations
-  const elapsedMs = sql`greatest(0, extract(epoch from (${now.toISOString()}::timestamptz - ${stageStartedAt})) * 1000)::int`
+  const elapsedMs = sql`greatest(0, extract(epoch from (${now} - ${stageStartedAt})) * 1000)::int`
   return sql`case when ${stage} is null or ${stageStartedAt} is null then ${timings} else
     jsonb_set(${timings}, array[${stage}], to_jsonb(coalesce((${timings} ->> ${stage})::int, 0) + ${elapsedMs})) end`
 }
@@ -152,35 +171,63 @@ export interface Ending {
   readonly leftovers: readonly string[]
 }
 
-/** Ends a generation that `condition` still holds for, and takes along what only an unfinished one needs. Null where it does not hold. */
+/** Ends a generation, if it is to, and gives its row. */
+export type End = (queries: Queries, now: Date, entered: readonly Entered[]) => Promise<GenerationRow[]>
+
+/** Ends what `condition` still holds for; condition and ending say by `value` what `values` has for each. */
+export function ending<Name extends string>(
+  to: (value: (name: Name) => Placeholder) => {
+    readonly condition: SQL | undefined
+    readonly status: GenerationStatus | SQL
+    readonly problem: EndReason | SQL | null
+  },
+): (values: Readonly<Record<Name, unknown>>) => End {
+  const update = prepared((queries, value: (name: ProgressName | Name) => Placeholder, count) => {
+    const { condition, ...end } = to(value)
+    return queries
+      .update(generations)
+      .set({ ...end, ...progressUntil(value, count), stageStartedAt: null, completedAt: momentOf(value('now')) })
+      .where(condition)
+      .returning()
+  })
+  return (values) => (queries, now, entered) =>
+    update(queries, { ...progressValues(now, entered), ...values }, entered.length)
+}
+
+/** Ends a generation and takes along what only an unfinished one needs. Null where it is not to be ended. */
 export async function endGeneration(
   queries: Queries,
-  condition: SQL | undefined,
-  end: { readonly status: GenerationStatus | SQL; readonly problem: EndReason | SQL | null },
+  end: End,
   now: Date,
   entered: readonly Entered[] = [],
 ): Promise<Ending | null> {
-  const [row] = await queries
-    .update(generations)
-    .set({ ...end, ...progressUntil(now, entered), stageStartedAt: null, completedAt: now })
-    .where(condition)
-    .returning()
+  const [row] = await end(queries, now, entered)
   if (!row) return null
   // Only now that the row is locked: a preview that was kept meanwhile is seen by a statement that begins later.
-  const forgotten = queries
-    .$with('forgotten')
-    .as(queries.delete(checkpoints).where(eq(checkpoints.generationId, row.id)).returning({ step: checkpoints.step }))
-  const gone = queries
-    .$with('gone')
-    .as(queries.delete(previews).where(eq(previews.generationId, row.id)).returning({ key: previews.assetKey }))
-  const doomed = await queries
+  const doomed = await forget(queries, { id: row.id })
+  return { row, leftovers: doomed.map(({ key }) => key) }
+}
+
+const forget = prepared((queries, value: (name: 'id') => Placeholder) => {
+  const forgotten = queries.$with('forgotten').as(
+    queries
+      .delete(checkpoints)
+      .where(eq(checkpoints.generationId, value('id')))
+      .returning({ step: checkpoints.step }),
+  )
+  const gone = queries.$with('gone').as(
+    queries
+      .delete(previews)
+      .where(eq(previews.generationId, value('id')))
+      .returning({ key: previews.assetKey }),
+  )
+  return queries
     .with(forgotten, gone)
     .update(assets)
     .set({ state: 'DOOMED' })
     .where(inArray(assets.key, queries.select({ key: gone.key }).from(gone)))
     .returning({ key: assets.key })
-  return { row, leftovers: doomed.map(({ key }) => key) }
-}
+})
 
 export interface ImageRow {
   readonly row: typeof images.$inferSelect
@@ -307,11 +354,34 @@ export async function findQueuedBefore(queries: Queries, before: Date, limit: nu
   return rows.map(({ id }) => id)
 }
 
-/** Answers how many are served before it. */
-export async function insertGeneration(queries: Queries, row: GenerationRow): Promise<number> {
+/** One that waits. Answers how many are served before it. */
+export async function insertGeneration(queries: Queries, row: NewRow): Promise<number> {
+  const [inserted] = await insertWaiting(queries, { ...row, since: row.createdAt.toISOString() })
+  return inserted!.before
+}
+
+/** What a row begins with. */
+export type NewRow = Pick<
+  GenerationRow,
+  'id' | 'tenant' | 'subjectId' | 'request' | 'idempotencyKey' | 'requestHash' | 'createdAt'
+>
+
+const insertWaiting = prepared((queries, value: (name: keyof NewRow | 'since') => Placeholder) => {
   // The row itself is not there yet for the statement that inserts it, and does not count.
   const before = sql<number>`(select count(*) from "generations" ahead where ahead.status = 'QUEUED'
-    and (ahead.created_at, ahead.id) < (${row.createdAt.toISOString()}::timestamptz, ${row.id}))`.mapWith(Number)
-  const [inserted] = await queries.insert(generations).values(row).returning({ before })
-  return row.status === 'QUEUED' ? inserted!.before : 0
-}
+    and (ahead.created_at, ahead.id) < (${momentOf(value('since'))}, ${value('id')}))`.mapWith(Number)
+  const row = {
+    id: value('id'),
+    tenant: value('tenant'),
+    subjectId: value('subjectId'),
+    status: 'QUEUED' as const,
+    attempt: 0,
+    step: 0,
+    request: value('request'),
+    timings: {},
+    idempotencyKey: value('idempotencyKey'),
+    requestHash: value('requestHash'),
+    createdAt: value('createdAt'),
+  }
+  return queries.insert(generations).values(row).returning({ before })
+})

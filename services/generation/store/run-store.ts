@@ -1,15 +1,26 @@
-import { and, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import { and, eq, gte, inArray, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
-import type { Assets } from '../assets/assets.ts'
+import { type Assets, keeping, requireKept } from '../assets/assets.ts'
 import type { Database, Queries } from '../db/database.ts'
+import { momentOf, prepared, rowPlaces, rowValues } from '../db/prepared.ts'
 import { checkpoints, type GenerationStatus, generations, images, previews, subjects } from '../db/schema.ts'
 import { newId } from '../ids.ts'
 import type { CompleteRequest } from '../request.ts'
 import type { EndReason, Entered, KeptAsset, NewAsset, PreviewKind, Run, RunStore } from '../runner/run-store.ts'
 import { keptAsset, snapshotOf, tell } from '../snapshots.ts'
-import { type Ending, endGeneration, idsIn, progressUntil, unfinishedStatuses } from './generations.ts'
+import {
+  type End,
+  type Ending,
+  endGeneration,
+  ending,
+  idsIn,
+  type ProgressName,
+  progressUntil,
+  progressValues,
+  unfinishedStatuses,
+} from './generations.ts'
 
 export interface RunStoreOptions {
   readonly db: Database
@@ -21,113 +32,173 @@ export interface RunStoreOptions {
   readonly maxAttempts: number
 }
 
+type RunName = 'id' | 'attempt'
+type Value<Name extends string> = (name: Name) => Placeholder
+
+/** Fencing: only what belongs to the latest attempt, and only while nobody has asked it to stop. */
+const isCurrent = (value: Value<RunName>, statuses: readonly GenerationStatus[] = ['RUNNING']): SQL | undefined =>
+  and(
+    eq(generations.id, value('id')),
+    eq(generations.attempt, value('attempt')),
+    inArray(generations.status, [...statuses]),
+  )
+
+const canBegin = (value: Value<'id'>): SQL | undefined =>
+  and(eq(generations.id, value('id')), inArray(generations.status, ['QUEUED', 'RUNNING']))
+
+/** What a later attempt goes on from, beside the row that it is of. */
+const checkpointOf = <T>(column: PgColumn): SQL<T | null> =>
+  sql`(select ${column} from ${checkpoints} where ${checkpoints.generationId} = ${generations.id})`
+
+const begin = prepared((queries, value: Value<'id' | 'now' | 'maxAttempts'>) =>
+  queries
+    .update(generations)
+    .set({
+      status: 'RUNNING',
+      attempt: sql`${generations.attempt} + 1`,
+      stage: null,
+      stageStartedAt: null,
+      step: 0,
+      startedAt: sql`coalesce(${generations.startedAt}, ${momentOf(value('now'))})`,
+    })
+    .from(subjects)
+    .where(and(canBegin(value), lt(generations.attempt, value('maxAttempts')), eq(subjects.id, generations.subjectId)))
+    .returning({
+      tenant: generations.tenant,
+      attempt: generations.attempt,
+      request: generations.request,
+      subjectId: subjects.id,
+      label: subjects.label,
+      image: subjects.imageKey,
+      mask: subjects.maskKey,
+      contentHash: subjects.contentHash,
+      checkpointStep: checkpointOf<number>(checkpoints.step),
+      checkpointBytes: checkpointOf<Uint8Array>(checkpoints.bytes),
+    }),
+)
+
+/** The end that was asked for while nobody worked on it. */
+const endCanceling = ending((value: Value<'id'>) => ({
+  condition: and(eq(generations.id, value('id')), eq(generations.status, 'CANCELING')),
+  status: 'CANCELED',
+  problem: null,
+}))
+
+const giveUp = ending((value: Value<'id' | 'maxAttempts' | 'problem'>) => ({
+  condition: and(canBegin(value), gte(generations.attempt, value('maxAttempts'))),
+  status: 'FAILED',
+  problem: sql`${value('problem')}::jsonb`,
+}))
+
+const endSucceeded = ending((value: Value<RunName>) => ({
+  condition: isCurrent(value),
+  status: 'SUCCEEDED',
+  problem: null,
+}))
+
+const endOtherwise = ending((value: Value<RunName | 'status' | 'problem'>) => {
+  const isCanceling = sql`${generations.status} = 'CANCELING'`
+  return {
+    condition: isCurrent(value, ['RUNNING', 'CANCELING']),
+    status: sql`case when ${isCanceling} then 'CANCELED' else ${value('status')} end`,
+    problem: sql`case when ${isCanceling} then null else ${value('problem')}::jsonb end`,
+  }
+})
+
+const enter = prepared((queries, value: Value<RunName | ProgressName>, entered) =>
+  queries
+    .update(generations)
+    .set(progressUntil(value, entered))
+    .where(isCurrent(value))
+    .returning({ id: generations.id }),
+)
+
+const reach = (queries: Queries, value: Value<RunName | ProgressName | 'step'>, entered: number) =>
+  queries
+    .update(generations)
+    // Counted here too, so that what an attempt did before it died is not lost.
+    .set({ step: sql`${value('step')}::int`, ...progressUntil(value, entered) })
+    .where(isCurrent(value))
+    .returning({ id: generations.id })
+
+const keepStep = prepared(reach)
+
+const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | 'step' | 'bytes'>, entered) => {
+  const current = queries.$with('current').as(reach(queries, value, entered))
+  const values = { step: sql`${value('step')}::int`, bytes: sql`${value('bytes')}::bytea` }
+  return queries
+    .with(current)
+    .insert(checkpoints)
+    .select(
+      queries
+        .select({ generationId: current.id, step: values.step.as('step'), bytes: values.bytes.as('bytes') })
+        .from(current),
+    )
+    .onConflictDoUpdate({ target: checkpoints.generationId, set: values })
+    .returning({ id: checkpoints.generationId })
+})
+
+/** Pictures with their files, which become readable; says how many did. */
+const insertImages = prepared((queries, value: Value<string>, count) => {
+  const keys = Array.from({ length: count }, (_, index) => [value(`imageKey${index}`), value(`maskKey${index}`)])
+  const kept = queries.$with('kept').as(keeping(queries, keys.flat()))
+  return queries
+    .with(kept)
+    .insert(images)
+    .values(rowPlaces(images, value, count))
+    .returning({ kept: sql<number>`(select count(*) from ${kept})`.mapWith(Number) })
+})
+
+const findCurrent = prepared((queries, value: Value<RunName>) =>
+  queries.select({ id: generations.id }).from(generations).where(isCurrent(value)),
+)
+
+/** Locks the row until the commit; none where it is not this attempt's any more. */
+const lockCurrent = prepared((queries, value: Value<RunName>) =>
+  queries.select({ id: generations.id }).from(generations).where(isCurrent(value)).for('update'),
+)
+
 /** The system of record as a runner sees it. Ended snapshots are published here; running ones are the runner's to publish. */
 export function createRunStore({ db, assets, events, log, now, maxAttempts }: RunStoreOptions): RunStore {
-  /** Fencing: only what belongs to the latest attempt, and only while nobody has asked it to stop. */
-  const isCurrent = ({ id, attempt }: Run, statuses: readonly GenerationStatus[] = ['RUNNING']): SQL | undefined =>
-    and(eq(generations.id, id), eq(generations.attempt, attempt), inArray(generations.status, [...statuses]))
-
-  /** Locks the row until the commit; false where it is not this attempt's any more. */
-  const lockCurrent = async (queries: Queries, run: Run): Promise<boolean> => {
-    const locked = await queries.select({ id: generations.id }).from(generations).where(isCurrent(run)).for('update')
-    return locked.length > 0
-  }
-
-  /** Ends what `condition` holds for, in one transaction with `more`, and tells who watches. */
+  /** Ends a generation in one transaction with `more`, and tells who watches. */
   const end = async (
-    condition: SQL | undefined,
-    to: Parameters<typeof endGeneration>[2],
+    how: End,
     entered?: readonly Entered[],
     more?: (queries: Queries) => Promise<void>,
   ): Promise<Ending | null> => {
-    const ending = await db.transaction(async (queries) => {
-      const ended = await endGeneration(queries, condition, to, now(), entered)
-      if (ended) await more?.(queries)
-      return ended
+    const ended = await db.transaction(async (queries) => {
+      const row = await endGeneration(queries, how, now(), entered)
+      if (row) await more?.(queries)
+      return row
     })
-    if (!ending) return null
-    await tell(events, log, snapshotOf(ending.row, now()))
-    assets.removeLater(ending.leftovers)
-    return ending
+    if (!ended) return null
+    await tell(events, log, snapshotOf(ended.row, now()))
+    assets.removeLater(ended.leftovers)
+    return ended
   }
-
-  /** What a later attempt goes on from, beside the row that it is of. */
-  const checkpointOf = <T>(column: PgColumn): SQL<T | null> =>
-    sql`(select ${column} from ${checkpoints} where ${checkpoints.generationId} = ${generations.id})`
 
   return {
     async begin(id) {
-      const canBegin = and(eq(generations.id, id), inArray(generations.status, ['QUEUED', 'RUNNING']))
-      const [begun] = await db.run((queries) =>
-        queries
-          .update(generations)
-          .set({
-            status: 'RUNNING',
-            attempt: sql`${generations.attempt} + 1`,
-            stage: null,
-            stageStartedAt: null,
-            step: 0,
-            startedAt: sql`coalesce(${generations.startedAt}, ${now().toISOString()}::timestamptz)`,
-          })
-          .from(subjects)
-          .where(and(canBegin, lt(generations.attempt, maxAttempts), eq(subjects.id, generations.subjectId)))
-          .returning({
-            tenant: generations.tenant,
-            attempt: generations.attempt,
-            request: generations.request,
-            subjectId: subjects.id,
-            label: subjects.label,
-            image: subjects.imageKey,
-            mask: subjects.maskKey,
-            contentHash: subjects.contentHash,
-            checkpointStep: checkpointOf<number>(checkpoints.step),
-            checkpointBytes: checkpointOf<Uint8Array>(checkpoints.bytes),
-          }),
-      )
+      const [begun] = await db.run((queries) => begin(queries, { id, maxAttempts, now: now().toISOString() }))
       if (begun) return runOf(id, begun)
-      const isCanceling = and(eq(generations.id, id), eq(generations.status, 'CANCELING'))
-      if (await end(isCanceling, { status: 'CANCELED', problem: null })) return null
-      await end(and(canBegin, gte(generations.attempt, maxAttempts)), {
-        status: 'FAILED',
-        problem: givenUp(maxAttempts),
-      })
+      if (await end(endCanceling({ id }))) return null
+      await end(giveUp({ id, maxAttempts, problem: JSON.stringify(givenUp(maxAttempts)) }))
       return null
     },
 
-    async enterStages(run, entered) {
-      const reached = await db.run((queries) =>
-        queries
-          .update(generations)
-          .set(progressUntil(entered.at(-1)?.at ?? now(), entered))
-          .where(isCurrent(run))
-          .returning({ id: generations.id }),
-      )
-      return reached.length > 0
+    async enterStages({ id, attempt }, entered) {
+      const values = { id, attempt, ...progressValues(entered.at(-1)?.at ?? now(), entered) }
+      return (await db.run((queries) => enter(queries, values, entered.length))).length > 0
     },
 
-    async keepStep(run, step, checkpoint, entered) {
-      const kept = await db.run((queries) => {
-        const reached = queries
-          .update(generations)
-          // Counted here too, so that what an attempt did before it died is not lost.
-          .set({ step, ...progressUntil(now(), entered) })
-          .where(isCurrent(run))
-          .returning({ id: generations.id })
-        if (!checkpoint) return reached
-        const current = queries.$with('current').as(reached)
-        const values = { step, bytes: checkpoint }
-        const bytes = sql`${sql.param(checkpoint, checkpoints.bytes)}::bytea`
-        return queries
-          .with(current)
-          .insert(checkpoints)
-          .select(
-            queries
-              .select({ generationId: current.id, step: sql`${step}::int`.as('step'), bytes: bytes.as('bytes') })
-              .from(current),
-          )
-          .onConflictDoUpdate({ target: checkpoints.generationId, set: values })
-          .returning({ id: checkpoints.generationId })
-      })
+    async keepStep({ id, attempt }, step, bytes, entered = []) {
+      const values = { id, attempt, step, ...progressValues(now(), entered) }
+      const kept = await db.run(
+        (queries): Promise<readonly unknown[]> =>
+          bytes
+            ? keepCheckpoint(queries, { ...values, bytes }, entered.length)
+            : keepStep(queries, values, entered.length),
+      )
       return kept.length > 0
     },
 
@@ -140,7 +211,7 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       const keys = files.map(({ key }) => key)
       const replaced = await orAbandon(keys, () =>
         db.transaction(async (queries) => {
-          if (!(await lockCurrent(queries, run))) return null
+          if ((await lockCurrent(queries, { id: run.id, attempt: run.attempt })).length === 0) return null
           const old = await queries
             .delete(previews)
             .where(and(eq(previews.generationId, run.id), inArray(previews.kind, kinds)))
@@ -178,30 +249,24 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
         maskKey: keys[2 * place + 1]!,
         verdict,
       }))
-      const succeeded = await orAbandon(keys, () => {
-        const done = { status: 'SUCCEEDED', problem: null } as const
-        return end(isCurrent(run), done, entered, async (queries) => {
-          await assets.keep(queries, keys)
-          await queries.insert(images).values(rows)
-        })
-      })
+      const done = endSucceeded({ id: run.id, attempt: run.attempt })
+      const succeeded = await orAbandon(keys, () =>
+        end(done, entered, async (queries) => {
+          const [inserted] = await insertImages(queries, rowValues(rows), rows.length)
+          requireKept(inserted?.kept ?? 0, keys)
+        }),
+      )
       if (!succeeded) await assets.abandon(keys)
       return succeeded !== null
     },
 
-    async end(run, status, reason) {
-      const isCanceling = sql`${generations.status} = 'CANCELING'`
-      const to = {
-        status: sql`case when ${isCanceling} then 'CANCELED' else ${status} end`,
-        problem: sql`case when ${isCanceling} then null else ${reason && JSON.stringify(reason)}::jsonb end`,
-      }
-      return (await end(isCurrent(run, ['RUNNING', 'CANCELING']), to)) !== null
+    async end({ id, attempt }, status, reason) {
+      const problem = reason && JSON.stringify(reason)
+      return (await end(endOtherwise({ id, attempt, status, problem }))) !== null
     },
 
-    async isStopped(run) {
-      const [row] = await db.run((queries) =>
-        queries.select({ id: generations.id }).from(generations).where(isCurrent(run)),
-      )
+    async isStopped({ id, attempt }) {
+      const [row] = await db.run((queries) => findCurrent(queries, { id, attempt }))
       return row === undefined
     },
 
