@@ -162,5 +162,7 @@ function latentPreview({ shape, data }: FloatTensor, { factors, bias }: DrawingS
 
 function maskImage({ shape, data }: FloatTensor): GreyImage {
   const [, , heightPx, widthPx] = shape
-  return { widthPx: widthPx!, heightPx: heightPx!, pixels: Uint8Array.from(data, (share) => Math.round(255 * share)) }
+  const pixels = new Uint8Array(data.length)
+  for (let i = 0; i < data.length; i++) pixels[i] = Math.round(255 * data[i]!)
+  return { widthPx: widthPx!, heightPx: heightPx!, pixels }
 }

@@ -49,6 +49,10 @@ type Progressing = Pick<Snapshot, 'attempt' | 'status' | 'stage' | 'step' | 'ste
 export const isEnded = (status: GenerationStatus): boolean =>
   status === 'SUCCEEDED' || status === 'FAILED' || status === 'REJECTED' || status === 'CANCELED'
 
+/** As `isEnded`, of a message. */
+export const isEndedMessage = ({ status }: Pick<Progress__Output, 'status'>): boolean =>
+  isEnded(status.replace('GENERATION_STATUS_', '') as GenerationStatus)
+
 /**
  * How far a snapshot is, in an order in which nothing goes back: attempts, then stages, then steps; asked to stop is
  * further than any of them, and ended than all. Events and the database are told apart by it where both know something.

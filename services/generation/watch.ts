@@ -8,6 +8,7 @@ import {
   decodeProgress,
   formatCursor,
   isEnded,
+  isEndedMessage,
   isEndedPosition,
   type Position,
   parseCursor,
@@ -119,7 +120,7 @@ export function createWatch({ db, events, log, now, quietMs = 2000 }: WatchOptio
         if (!decoded || (position && comparePositions(decoded.position, position) < 0)) continue
         position = decoded.position
         yield { ...decoded.progress, cursor: formatCursor({ position, event }) }
-        if (isEnded(statusOf(decoded.progress.status))) return
+        if (isEndedMessage(decoded.progress)) return
       }
     } finally {
       stop.abort()
@@ -159,8 +160,6 @@ function mayHavePreviews({ status, stage, attempt }: QueuedGeneration): boolean 
   if (isEnded(status)) return false
   return attempt > 1 || (stage !== null && stages.indexOf(stage) >= stages.indexOf('DENOISE'))
 }
-
-const statusOf = (value: string) => value.replace('GENERATION_STATUS_', '') as Parameters<typeof isEnded>[0]
 
 const unknown = (id: string) => new MeshError('NOT_FOUND', `there is no generation ${JSON.stringify(id.slice(0, 80))}`)
 

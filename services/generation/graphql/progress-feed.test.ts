@@ -6,7 +6,7 @@ import { createProgressFeed } from './progress-feed.ts'
 function service() {
   const log: Progress[] = []
   let wake = Promise.withResolvers<void>()
-  const state = { streams: 0, open: 0, failure: null as MeshError | null, ended: false }
+  const state = { streams: 0, open: 0, canceled: 0, failure: null as MeshError | null, ended: false }
   const change = (more: () => void) => {
     more()
     wake.resolve()
@@ -14,9 +14,9 @@ function service() {
   }
   return {
     state,
-    add(count = 1) {
+    add(count = 1, status: Progress['status'] = 'GENERATION_STATUS_RUNNING') {
       change(() => {
-        for (let k = 0; k < count; k++) log.push({ cursor: String(log.length + 1) } as Progress)
+        for (let k = 0; k < count; k++) log.push({ cursor: String(log.length + 1), status } as Progress)
       })
     },
     end: () => change(() => Object.assign(state, { ended: true })),
@@ -25,6 +25,7 @@ function service() {
       state.streams++
       state.open++
       const aborted = new Promise<void>((resolve) => signal!.addEventListener('abort', () => resolve(), { once: true }))
+      void aborted.then(() => state.canceled++)
       try {
         const seen = log.findIndex(({ cursor }) => cursor === after)
         for (let next = seen < 0 ? Math.max(0, log.length - 1) : seen + 1; ; next++) {
@@ -101,6 +102,17 @@ test('generations and tenants are kept apart', async () => {
     await cursorOf(feed.watch(request, never))
   }
   expect(generation.state.streams).toBe(3)
+})
+
+test('a watcher ends with the end, without waiting for the stream, which is let end by itself', async () => {
+  const generation = service()
+  using feed = createProgressFeed(generation)
+  const watch = feed.watch(asked, never)
+  generation.add(1, 'GENERATION_STATUS_SUCCEEDED')
+  expect(await cursorOf(watch)).toBe('1')
+  expect(await watch.next()).toEqual({ done: true, value: undefined })
+  expect(feed.streams).toBe(0)
+  expect(generation.state).toMatchObject({ open: 1, canceled: 0 })
 })
 
 test('a watcher that falls behind loses the oldest and gets the rest', async () => {

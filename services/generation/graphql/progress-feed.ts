@@ -1,6 +1,7 @@
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { Progress__Output as Progress } from '../../lib/mesh/generated/moma/generation/v1/Progress.ts'
 import type { GenerationClient } from '../client.ts'
+import { isEndedMessage } from '../progress.ts'
 import { type WatchRequest, watchProgress } from './watch-progress.ts'
 
 /** Progress for any number of watchers: those of one generation share one stream from the service. */
@@ -95,11 +96,14 @@ export function createProgressFeed(
             return
           }
           yield progress
+          // Nothing follows an end: the stream's own need not be waited for.
+          if (isEndedMessage(progress)) return
         }
       } finally {
         if (--stream.readers === 0) {
           streams.delete(stream)
-          stream.stop.abort()
+          const last = stream.log.at(-1)
+          if (!last || !isEndedMessage(last)) stream.stop.abort()
         }
       }
     },

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { decodeCheckpoint, encodeCheckpoint } from '../../denoise/checkpoint.ts'
 import type { DrawingEvent } from '../../denoise/drawing.ts'
 import type { ContentCache } from '../../lib/content-cache.ts'
@@ -46,6 +45,12 @@ export interface AttemptContext extends AttemptSettings {
 }
 
 type ImageEvent = Extract<DrawingEvent, { kind: 'image' }>
+
+/** A finished picture, which is encoded while others are still drawn and while it is judged. */
+interface Drawn {
+  readonly event: ImageEvent
+  readonly encoded: Promise<Pick<NewImage, 'image' | 'mask'>>
+}
 type StepEvent = Extract<DrawingEvent, { kind: 'step' }>
 
 /** Where an attempt is, for whoever has to say why it ended. */
@@ -129,7 +134,7 @@ export async function attempt(
   }
 
   /** Draws to the last picture, from where an earlier attempt was where it left something. */
-  const draw = async (subject: Subject): Promise<ImageEvent[]> => {
+  const draw = async (subject: Subject): Promise<Drawn[]> => {
     const { widthPx, heightPx } = subject.reference
     const { checkpointEverySteps, decodePreviewEverySteps } = context
     const resume = resumeFrom(run, { widthPx: widthPx / 8, heightPx: heightPx / 8 }, log)
@@ -140,7 +145,7 @@ export async function attempt(
       decodePreviewEverySteps,
       ...(resume ? { resume } : {}),
     }
-    const images: ImageEvent[] = []
+    const drawn: Drawn[] = []
     for await (const event of pipeline.generate(subject, request, options)) {
       if (event.kind === 'stage' && event.stage !== 'DECODE') enter(event.stage)
       if (event.kind === 'truncated') log.info('the prompt is longer than the text encoder reads')
@@ -149,21 +154,23 @@ export async function attempt(
         const { state } = event
         await writes.write((entered) => store.keepStep(run, state.step, encodeCheckpoint(state), entered))
       }
-      if (event.kind === 'image') images.push(event)
+      if (event.kind === 'image') {
+        const encoded = encode(event)
+        // Why there are no pictures is said first.
+        encoded.catch(() => undefined)
+        drawn.push({ event, encoded })
+      }
     }
-    return images
+    return drawn
   }
 
-  /** A finished picture with its verdict. It is encoded while it is judged; what is not allowed goes no further than here. */
-  const judged = async (event: ImageEvent): Promise<NewImage> => {
+  /** A finished picture with its verdict. What is not allowed goes no further than here. */
+  const judged = async ({ event, encoded }: Drawn): Promise<NewImage> => {
     const asked = judge(
       (bounded) => safety.reviewPicture({ picture: event.image, label }, bounded),
       reviewTimeoutMs,
       going,
     )
-    const encoded = turn().then(() => encode(event))
-    // Why there are no pictures the verdict says first.
-    encoded.catch(() => undefined)
     const verdict = await review('REVIEW_OUTPUT', 'a finished picture', asked, going)
     return { index: event.index, seed: event.seed, verdict, ...(await encoded) }
   }
@@ -194,15 +201,15 @@ export async function attempt(
     reading.catch(() => undefined)
     await review('REVIEW_INPUT', 'the request', asked, going)
 
-    const images = await draw(await reading)
+    const drawn = await draw(await reading)
 
     enter('REVIEW_OUTPUT')
     const pictures: NewImage[] = []
-    for (const image of images) pictures.push(await judged(image))
+    for (const one of drawn) pictures.push(await judged(one))
 
     enter('STORE')
     going.throwIfAborted()
-    await reports.settled()
+    // Its end can be told before what is still to be told of it: nobody who watches goes back behind an end.
     await writes.write((entered) => store.succeed(run, pictures, entered))
     leaveStage()
   } catch (error) {

@@ -59,9 +59,6 @@ export function toMaskPlane(mask: GreyImage): Float32Array {
   return Float32Array.from(mask.pixels, (level) => level / 255)
 }
 
-/** Single precision has no fractions from here on: what is added to it is rounded, halves to even. */
-const wholeFrom = 2 ** 23
-
 /**
  * The VAE decoder's [1,3,H,W] in [−1, 1] to 8 bits: `round((x/2 + 0.5) · 255)`, clamped, halves to even as numpy rounds.
  *
@@ -71,19 +68,18 @@ const wholeFrom = 2 ** 23
 export function fromDecoderPlanes(planes: Float32Array, size: Size): RgbImage {
   requirePixels(size, planes, 3)
   const count = size.widthPx * size.heightPx
-  const pixels = new Uint8Array(count * 3)
+  // Clamps and rounds halves to even by itself.
+  const pixels = new Uint8ClampedArray(count * 3)
   for (let channel = 0; channel < 3; channel++) {
     for (let i = 0; i < count; i++) {
       const value = planes[channel * count + i]!
       if (!Number.isFinite(value)) {
         throw new RangeError(`decoded image: channel ${channel}, pixel ${i} is ${value}, must be a finite number`)
       }
-      const unit = Math.fround(Math.fround(value / 2) + 0.5)
-      const level = Math.fround((unit < 0 ? 0 : unit > 1 ? 1 : unit) * 255)
-      pixels[i * 3 + channel] = Math.fround(level + wholeFrom) - wholeFrom
+      pixels[i * 3 + channel] = Math.fround(Math.fround(Math.fround(value / 2) + 0.5) * 255)
     }
   }
-  return { widthPx: size.widthPx, heightPx: size.heightPx, pixels, alpha: null }
+  return { widthPx: size.widthPx, heightPx: size.heightPx, pixels: new Uint8Array(pixels.buffer), alpha: null }
 }
 
 function toPlanes(image: RgbImage, planeValue: (level: number, channel: number) => number): Float32Array {
