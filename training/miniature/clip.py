@@ -23,7 +23,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionM
 from training.miniature.common import Options, options, replace_folder, train, write_json
 from training.miniature.pool import Pool
 from training.miniature.towers import (
-    EMBEDDING, normalize, open_tokenizer, shrink_all, subject_prompt, text_config, tokenize, vision_config,
+    EMBEDDING, normalize, open_tokenizer, set_attention, shrink_all, subject_prompt, text_config, tokenize, vision_config,
 )  # fmt: skip
 from training.world.captions import PLACES, TEXTURES
 from training.world.world import PLACE_NAMES
@@ -117,8 +117,9 @@ def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     tokenizer = open_tokenizer(o.beside("tokenizers"))
     lessons = Lessons(pool, tokenizer, o.device)
-    pair = ClipPair(tokenizer, int(pool.things.max()) + 1, layers)
-    see = o.fast(lambda pair, pixels, ids: pair(pixels, ids))
+    pair = ClipPair(tokenizer, int(pool.things.max()) + 1, layers).to(o.device)
+    set_attention(pair.vision, pair.text)
+    see = o.halved_throughout(lambda pair, pixels, ids: pair(pixels, ids))
     print(f"{sum(p.numel() for p in pair.vision.parameters()) / 1e6:.2f} M in the image tower, "
           f"{sum(p.numel() for p in pair.text.parameters()) / 1e6:.2f} M in the text tower", flush=True)  # fmt: skip
 
@@ -136,7 +137,7 @@ def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image
 
 
 def main() -> None:
-    train_pair(options("clip", minutes=20, batch_cpu=96, batch_gpu=1024))
+    train_pair(options("clip", minutes=20, batch_cpu=192, batch_gpu=1024))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,12 @@ class Options:
             return in_bf16_throughout(forward)
         return in_bf16(forward) if has_matrix_unit(self.device) else forward
 
+    def halved_throughout(self, forward: Callable) -> Callable:
+        """As `fast`, with weights and norms in bf16 too on every device that multiplies bf16: for towers, which a CPU with a
+        matrix unit then trains a seventh faster than by `halved`. It gains nothing on a UNet there."""
+        halves = self.device.type == "cuda" or has_matrix_unit(self.device)
+        return in_bf16_throughout(forward) if halves else self.compiled(forward)
+
 
 def options(
     name: str,

@@ -24,7 +24,7 @@ from transformers import ViTConfig, ViTModel
 from training.miniature.clip import contrastive, train_pair
 from training.miniature.common import Options, options, replace_folder, train, write_json
 from training.miniature.pool import Pool
-from training.miniature.towers import IMAGE_PX, IMAGENET, normalize, shrink_all
+from training.miniature.towers import IMAGE_PX, IMAGENET, normalize, set_attention, shrink_all
 
 DINO = {
     "hidden_size": 128,
@@ -73,8 +73,9 @@ def train_dino(o: Options) -> None:
     pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
     small, things = shrink_all(pool, DINO["image_size"], device=o.device), torch.from_numpy(pool.things).to(o.device)
     plain = torch.tensor([row for row in pool.targets if pool.textures[row] is None], device=o.device)
-    model = Identity(int(pool.things.max()) + 1)
-    see = o.fast(lambda model, pixels: model(pixels))
+    model = Identity(int(pool.things.max()) + 1).to(o.device)
+    set_attention(model.vit)
+    see = o.halved_throughout(lambda model, pixels: model(pixels))
     print(f"{sum(p.numel() for p in model.vit.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def losses(model: Identity):
@@ -99,7 +100,7 @@ def train_dino(o: Options) -> None:
 def main() -> None:
     more = argparse.ArgumentParser(add_help=False)
     more.add_argument("which", choices=["clip", "dino"])
-    o = options("metrics", minutes=8, batch_cpu=96, batch_gpu=1024, more=more, seed=101)
+    o = options("metrics", minutes=8, batch_cpu=192, batch_gpu=1024, more=more, seed=101)
     if more.parse_known_args()[0].which == "clip":
         train_pair(o, layers=(5, 3), image="clip_image", text="clip_text")
     else:
