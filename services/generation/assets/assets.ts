@@ -80,9 +80,11 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
   const removing = new Set<Promise<void>>()
 
   const begin = async (rows: readonly Omit<AssetRow, 'key' | 'state' | 'createdAt'>[]): Promise<AssetRow[]> => {
+    // What is written together lies together.
+    const folder = randomBytes(1).toString('hex')
     const whole = rows.map((row): AssetRow => {
-      const name = randomBytes(20).toString('hex')
-      return { ...row, key: `${name.slice(0, 2)}/${name.slice(2)}`, state: 'WRITING', createdAt: now() }
+      const name = randomBytes(19).toString('hex')
+      return { ...row, key: `${folder}/${name}`, state: 'WRITING', createdAt: now() }
     })
     await db.run((queries) => insertRows(queries, rowValues(whole), whole.length))
     return whole

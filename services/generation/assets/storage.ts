@@ -36,8 +36,13 @@ export function folderStorage(folder: string): AssetStorage {
       if (!(content instanceof Uint8Array) || content.length > atOnceBytes) return whole.write(key, content)
       return told('written', async () => {
         const path = join(folder, key)
-        mkdirSync(dirname(path), { recursive: true })
-        writeFileSync(path, content)
+        try {
+          writeFileSync(path, content)
+        } catch (error) {
+          if (!isMissing(error)) throw error
+          mkdirSync(dirname(path), { recursive: true })
+          writeFileSync(path, content)
+        }
       })
     },
   }

@@ -209,8 +209,9 @@ export async function attempt(
 
     enter('STORE')
     going.throwIfAborted()
-    // Its end can be told before what is still to be told of it: nobody who watches goes back behind an end.
     await writes.write((entered) => store.succeed(run, pictures, entered))
+    // Its end is told: nobody who watches goes back behind it.
+    reports.forget()
     leaveStage()
   } catch (error) {
     going.throwIfAborted()

@@ -5,23 +5,48 @@ import { publishProgress, type Snapshot } from '../progress.ts'
 
 /**
  * Publishes one generation's snapshots in order, beside the work, which never waits for them. Each is whole: when they
- * can't be published as fast as they come, the oldest that wait are left out.
+ * can't be published as fast as they come, the oldest that wait are left out, and so are those between two steps that the
+ * next follows too soon for anybody to see.
  */
 export interface Reports {
   say(snapshot: Snapshot): void
-  /** Once all are published, or could not be. */
+  /** What still waits is not told any more. */
+  forget(): void
+  /** Once all are published, or could not be. Nothing is to be said after it. */
   settled(): Promise<void>
 }
 
 const maxWaiting = 64
 
+/** What is said no step further so soon after another waits, and gives way to what comes meanwhile. */
+const apartMs = 10
+
 export function createReports(events: Events, log: Logger): Reports {
   const waiting: Snapshot[] = []
   let publishing: Promise<void> | null = null
+  let told = { step: -1, at: Number.NEGATIVE_INFINITY }
+  /** Nothing is waited for any more. */
+  let isOver = false
+  let wake = () => {}
+
+  /** Until it may be told. */
+  const leftMs = ({ step }: Snapshot) => (step === told.step ? told.at + apartMs - performance.now() : 0)
+
   const publish = async () => {
     // What the work asks of others now goes out first.
     await turn()
-    for (let snapshot = waiting.shift(); snapshot; snapshot = waiting.shift()) {
+    for (let snapshot = waiting[0]; snapshot; snapshot = waiting[0]) {
+      const ms = leftMs(snapshot)
+      if (ms > 0 && waiting.length === 1 && !isOver) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+          setTimeout(resolve, ms)
+        })
+        continue
+      }
+      waiting.shift()
+      if (ms > 0 && waiting.length > 0) continue
+      told = { step: snapshot.step, at: performance.now() }
       await publishProgress(events, snapshot).catch((err) => {
         // Who watches reads the row meanwhile, and is served by the newest alone once events are back.
         log.warn({ err }, 'progress is not published')
@@ -35,8 +60,15 @@ export function createReports(events: Events, log: Logger): Reports {
       waiting.push(snapshot)
       if (waiting.length > maxWaiting) waiting.shift()
       publishing ??= publish()
+      wake()
+    },
+    forget() {
+      waiting.length = 0
+      wake()
     },
     async settled() {
+      isOver = true
+      wake()
       await publishing
     },
   }

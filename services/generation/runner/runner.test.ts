@@ -88,8 +88,8 @@ async function wholePictures(): Promise<string[]> {
   return bytesOf(row)
 }
 
-test('from a job to pictures with provenance, stage by stage, each told to who watches', async () => {
-  const watching = watch('g-1', ({ stage }) => stage === 'STAGE_STORE')
+test('from a job to pictures with provenance, stage by stage, each step told to who watches', async () => {
+  const watching = watch('g-1', ({ step }) => step === 10)
   const { drawing } = start()
   drawing.beforeStep = async (step) => {
     // Nothing waits for previews; this once the last step does.
