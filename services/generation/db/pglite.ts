@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { PGlite, type QueryOptions, types } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
@@ -32,23 +32,24 @@ export async function openPglite(folder: string | null, template: string | null 
     kind: 'pglite',
     // It works on this very thread, statement after statement without a pause: what waits to be sent goes out before.
     run: (work) => translated(turn().then(() => work(outside))),
-    transaction: (work) => translated(turn().then(() => statements.transaction(() => work(inside)))),
+    // Somebody waits for what comes of one.
+    transaction: (work) => translated(statements.transaction(() => work(inside))),
     // After what was asked for before.
     [Symbol.asyncDispose]: () => turn().then(() => kept.disposeAsync()),
   }
 }
 
 async function openMigrated(folder: string | null, template: string | null = templateFolder()) {
-  if (folder === null) return migrated(await create())
+  if (folder === null) return migrated(await createClient())
   await mkdir(folder, { recursive: true })
   const isCopy = template !== null && (await readdir(folder)).length === 0 && (await copyTemplate(folder, template))
   try {
-    return await migrated(await create(folder))
+    return await migrated(await createClient(folder))
   } catch (error) {
     if (!isCopy) throw error
     // Nothing of anybody's is in it yet.
     await rm(folder, { recursive: true, force: true })
-    return migrated(await create(folder))
+    return migrated(await createClient(folder))
   }
 }
 
@@ -72,8 +73,27 @@ const textParsers = {
   [types.INTERVAL]: asText,
 }
 
-function create(folder?: string): Promise<PGlite> {
-  return PGlite.create({ parsers: textParsers, ...(folder === undefined ? {} : { dataDir: folder }) })
+/** PGlite as it is, without tables; in memory where no folder is said. */
+export async function createClient(folder?: string): Promise<PGlite> {
+  modules ??= Promise.all([compiled('pglite'), compiled('initdb')])
+  const [pgliteWasmModule, initdbWasmModule] = await modules
+  const place = folder === undefined ? {} : { dataDir: folder }
+  return PGlite.create({ pgliteWasmModule, initdbWasmModule, parsers: textParsers, ...place })
+}
+
+/**
+ * Compiled once and kept as long as the process lives: V8 can abort it when the machine code of databases that come and go
+ * does so too (nodejs/node#64500).
+ */
+let modules: Promise<[WebAssembly.Module, WebAssembly.Module]> | undefined
+
+async function compiled(name: string): Promise<WebAssembly.Module> {
+  return wasm.compile(await readFile(new URL(`./${name}.wasm`, import.meta.resolve('@electric-sql/pglite'))))
+}
+
+/** Node's types know its types alone. */
+const { WebAssembly: wasm } = globalThis as unknown as {
+  readonly WebAssembly: { compile(bytes: Uint8Array): Promise<WebAssembly.Module> }
 }
 
 /** drizzle over statements that are prepared once: one outside of transactions, and one inside of whichever is open. */

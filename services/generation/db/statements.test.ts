@@ -1,9 +1,10 @@
-import { PGlite } from '@electric-sql/pglite'
+import type { PGlite } from '@electric-sql/pglite'
+import { createClient } from './pglite.ts'
 import { createStatements } from './statements.ts'
 
 let client: PGlite
 beforeAll(async () => {
-  client = await PGlite.create()
+  client = await createClient()
 }, 60_000)
 afterAll(() => client.close())
 beforeEach(() =>
