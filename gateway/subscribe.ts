@@ -39,8 +39,14 @@ export async function* subscribe(
     yield events
     return
   }
+  // What one subgraph has, it gives as it was asked for: there is nothing to fetch and to join.
+  const whole = rest ? null : { ...fetch, document: operation.document, operationName: operation.operation.name?.value }
   for await (const event of events) {
     const eventContext = await context()
+    if (whole) {
+      yield execute({ ...whole, rootValue: event, contextValue: eventContext })
+      continue
+    }
     const answer = { process: async () => execute({ ...fetch, rootValue: event, contextValue: eventContext }) }
     yield supergraph.run(eventPlan, operation, { variables, context: eventContext }, { [eventSource]: answer as never })
   }

@@ -117,13 +117,16 @@ export function createDenoiser(
       const recipe = networks.conditions[adapter]
       if (!recipe) throw new NotInBundle(`this bundle has no weights for ${adapter}`)
       const text = subjectPrompt(label, prompt)
+      // The encoder is at work while the rest is made ready.
+      const encoding = textStates([negativePrompt, text])
+      encoding.catch(() => undefined)
       const subjectTokens = floatTensor([tokenizer.length])
       for (const position of subjectTokenPositions(tokenizer, label, text, config.subjectTokenRule)) {
         subjectTokens.data[position] = 1
       }
       const nothing = floatTensor(contextEmbedding.shape)
       const features = await runOnce(recipe, {
-        text: await textStates([negativePrompt, text]),
+        text: await encoding,
         context_embedding: stacked([nothing, contextEmbedding]),
       })
       return { features: { ...subject, ...features }, subjectTokens, truncated: tokenizer.encode(text).truncated }

@@ -104,7 +104,7 @@ export function createDrawing(denoiser: Denoiser, config: DrawingSettings): Draw
         denoiser.subjectFeatures({ reference, mask, label }),
       )
       signal?.throwIfAborted()
-      const conditions = await denoiser.conditions({
+      const making = denoiser.conditions({
         subject: features,
         contextEmbedding,
         adapter,
@@ -112,10 +112,13 @@ export function createDrawing(denoiser: Denoiser, config: DrawingSettings): Draw
         prompt,
         negativePrompt,
       })
+      making.catch(() => undefined)
+      const { widthPx, heightPx } = reference
+      // While networks are at work.
+      let state = resume ?? startFromSeed(seed, count, latentChannels, heightPx, widthPx)
+      const conditions = await making
       if (conditions.truncated !== null) yield { kind: 'truncated', text: conditions.truncated }
 
-      const { widthPx, heightPx } = reference
-      let state = resume ?? startFromSeed(seed, count, latentChannels, heightPx, widthPx)
       const whole = { ...settings, subjectBranchBelowTimestep }
       for await (const { prediction, ...next } of denoiser.steps(conditions, whole, state, signal)) {
         state = next

@@ -2,6 +2,7 @@ import { decodeCheckpoint, encodeCheckpoint } from '../../denoise/checkpoint.ts'
 import type { DrawingEvent } from '../../denoise/drawing.ts'
 import type { ContentCache } from '../../lib/content-cache.ts'
 import { encodeImage } from '../../lib/images/encode.ts'
+import type { GreyImage } from '../../lib/images/image.ts'
 import { encodePlane } from '../../lib/images/preview.ts'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
@@ -127,10 +128,22 @@ export async function attempt(
   }
   const onStep = async (event: StepEvent) => {
     step = event.step
+    if (step === request.steps) lastPlanes = event.masks.map((mask) => ({ mask, encoded: encodedPlane(mask) }))
     etaMs = clock.stepped(step)
     previews.offer(step, event.previews[0]!, event.masks[0]!)
     report()
     await writes.write((entered) => store.keepStep(run, step, null, entered))
+  }
+
+  /** The finished pictures' masks are those of the last step: they are encoded while the pictures are decoded. */
+  let lastPlanes: { readonly mask: GreyImage; readonly encoded: Promise<Uint8Array> }[] = []
+  const encodedPlane = (mask: GreyImage): Promise<Uint8Array> => {
+    const last = lastPlanes.find((one) => Buffer.compare(one.mask.pixels, mask.pixels) === 0)
+    if (last) return last.encoded
+    const encoded = encodePlane(mask)
+    // Why there are no pictures is said first.
+    encoded.catch(() => undefined)
+    return encoded
   }
 
   /** Draws to the last picture, from where an earlier attempt was where it left something. */
@@ -179,7 +192,7 @@ export async function attempt(
     const settings = pictureSettings(context.bundle, label, request)
     const [picture, plane] = await Promise.all([
       encodeImage(image, 'png', { seed: BigInt(seed), settings }),
-      encodePlane(mask),
+      encodedPlane(mask),
     ])
     return { image: png(image, picture), mask: png(mask, plane) }
   }

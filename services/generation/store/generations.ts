@@ -194,40 +194,49 @@ export function ending<Name extends string>(
     update(queries, { ...progressValues(now, entered), ...values }, entered.length)
 }
 
-/** Ends a generation and takes along what only an unfinished one needs. Null where it is not to be ended. */
+/**
+ * Ends a generation and takes along what only an unfinished one needs, with more if `finish` is given, which then has to do
+ * that by `forgetting`. Null where it is not to be ended.
+ */
 export async function endGeneration(
   queries: Queries,
   end: End,
   now: Date,
   entered: readonly Entered[] = [],
+  finish: (queries: Queries, id: string) => Promise<readonly string[]> = forget,
 ): Promise<Ending | null> {
   const [row] = await end(queries, now, entered)
   if (!row) return null
   // Only now that the row is locked: a preview that was kept meanwhile is seen by a statement that begins later.
-  const doomed = await forget(queries, { id: row.id })
-  return { row, leftovers: doomed.map(({ key }) => key) }
+  return { row, leftovers: await finish(queries, row.id) }
 }
 
-const forget = prepared((queries, value: (name: 'id') => Placeholder) => {
-  const forgotten = queries.$with('forgotten').as(
+/** The parts of a statement that take along what only an unfinished generation needs; `doomed` names files that go with it. */
+export function forgetting(queries: Queries, id: Placeholder) {
+  const forgotten = queries
+    .$with('forgotten')
+    .as(queries.delete(checkpoints).where(eq(checkpoints.generationId, id)).returning({ step: checkpoints.step }))
+  const gone = queries
+    .$with('gone')
+    .as(queries.delete(previews).where(eq(previews.generationId, id)).returning({ key: previews.assetKey }))
+  const doomed = queries.$with('doomed').as(
     queries
-      .delete(checkpoints)
-      .where(eq(checkpoints.generationId, value('id')))
-      .returning({ step: checkpoints.step }),
+      .update(assets)
+      .set({ state: 'DOOMED' })
+      .where(inArray(assets.key, queries.select({ key: gone.key }).from(gone)))
+      .returning({ key: assets.key }),
   )
-  const gone = queries.$with('gone').as(
-    queries
-      .delete(previews)
-      .where(eq(previews.generationId, value('id')))
-      .returning({ key: previews.assetKey }),
-  )
-  return queries
-    .with(forgotten, gone)
-    .update(assets)
-    .set({ state: 'DOOMED' })
-    .where(inArray(assets.key, queries.select({ key: gone.key }).from(gone)))
-    .returning({ key: assets.key })
+  return { forgotten, gone, doomed }
+}
+
+const forgetAll = prepared((queries, value: (name: 'id') => Placeholder) => {
+  const { forgotten, gone, doomed } = forgetting(queries, value('id'))
+  return queries.with(forgotten, gone, doomed).select({ key: doomed.key }).from(doomed)
 })
+
+async function forget(queries: Queries, id: string): Promise<readonly string[]> {
+  return (await forgetAll(queries, { id })).map(({ key }) => key)
+}
 
 export interface ImageRow {
   readonly row: typeof images.$inferSelect

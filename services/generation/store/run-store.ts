@@ -15,6 +15,7 @@ import {
   type Ending,
   endGeneration,
   ending,
+  forgetting,
   idsIn,
   type ProgressName,
   progressUntil,
@@ -138,15 +139,19 @@ const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | 
     .returning({ id: checkpoints.generationId })
 })
 
-/** Pictures with their files, which become readable; says how many did. */
+/** Pictures with their files, which become readable, in place of what only an unfinished generation needs. */
 const insertImages = prepared((queries, value: Value<string>, count) => {
   const keys = Array.from({ length: count }, (_, index) => [value(`imageKey${index}`), value(`maskKey${index}`)])
   const kept = queries.$with('kept').as(keeping(queries, keys.flat()))
+  const { forgotten, gone, doomed } = forgetting(queries, value('id'))
   return queries
-    .with(kept)
+    .with(kept, forgotten, gone, doomed)
     .insert(images)
     .values(rowPlaces(images, value, count))
-    .returning({ kept: sql<number>`(select count(*) from ${kept})`.mapWith(Number) })
+    .returning({
+      kept: sql<number>`(select count(*) from ${kept})`.mapWith(Number),
+      leftovers: sql<string[]>`(select coalesce(json_agg("doomed"."key"), '[]') from ${doomed})`,
+    })
 })
 
 const findCurrent = prepared((queries, value: Value<RunName>) =>
@@ -160,17 +165,13 @@ const lockCurrent = prepared((queries, value: Value<RunName>) =>
 
 /** The system of record as a runner sees it. Ended snapshots are published here; running ones are the runner's to publish. */
 export function createRunStore({ db, assets, events, log, now, maxAttempts }: RunStoreOptions): RunStore {
-  /** Ends a generation in one transaction with `more`, and tells who watches. */
+  /** Ends a generation, in one transaction, and tells who watches. */
   const end = async (
     how: End,
     entered?: readonly Entered[],
-    more?: (queries: Queries) => Promise<void>,
+    finish?: Parameters<typeof endGeneration>[4],
   ): Promise<Ending | null> => {
-    const ended = await db.transaction(async (queries) => {
-      const row = await endGeneration(queries, how, now(), entered)
-      if (row) await more?.(queries)
-      return row
-    })
+    const ended = await db.transaction((queries) => endGeneration(queries, how, now(), entered, finish))
     if (!ended) return null
     await tell(events, log, snapshotOf(ended.row, now()))
     assets.removeLater(ended.leftovers)
@@ -251,9 +252,10 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       }))
       const done = endSucceeded({ id: run.id, attempt: run.attempt })
       const succeeded = await orAbandon(keys, () =>
-        end(done, entered, async (queries) => {
-          const [inserted] = await insertImages(queries, rowValues(rows), rows.length)
+        end(done, entered, async (queries, id) => {
+          const [inserted] = await insertImages(queries, { id, ...rowValues(rows) }, rows.length)
           requireKept(inserted?.kept ?? 0, keys)
+          return inserted?.leftovers ?? []
         }),
       )
       if (!succeeded) await assets.abandon(keys)
