@@ -55,7 +55,9 @@ const seesTwice = (whole: number, cut: number): Eyes => ({
     detect: async (shown) => [{ score: shown === picture ? whole : cut, region: regionIn(shown, person) }],
   },
 })
-const feels = (person: number, lookAlike = 0): Eyes => ({ zeroShot: { judge: async () => ({ person, lookAlike }) } })
+const feels = (person: number, lookAlike = 0): Eyes => ({
+  zeroShot: { judgesPictures: true, judge: async () => ({ person, lookAlike }) },
+})
 
 /** The region but for rounding. */
 const near = (region: Region) =>
@@ -201,6 +203,11 @@ describe('a drawn picture', () => {
     expect(await decide(feels(0.85))).toBe('REJECTED_PERSON')
   })
 
+  test('is not judged by eyes that have only ever seen cut-outs', async () => {
+    const { zeroShot } = feels(0.85)
+    expect(await decide({ zeroShot: { ...zeroShot!, judgesPictures: false } })).toBe('ALLOWED')
+  })
+
   test("that shows one of the checker's concepts is refused for its content, whoever is in it", async () => {
     const checker: Eyes = { safetyChecker: { check: async () => [concept(true)] } }
     expect(await decide({ ...checker, ...sees({ region: person, score: 0.9 }) })).toBe('REJECTED_CONTENT')
@@ -217,7 +224,12 @@ test.each([
   ['detector', { personDetector: { detect: async () => Promise.reject(new Error('broke')) } }],
   [
     'zero-shot judgement',
-    { zeroShot: { judge: async (): Promise<ZeroShotShares> => Promise.reject(new Error('broke')) } },
+    {
+      zeroShot: {
+        judgesPictures: true,
+        judge: async (): Promise<ZeroShotShares> => Promise.reject(new Error('broke')),
+      },
+    },
   ],
   ['checker', { safetyChecker: { check: async () => Promise.reject(new Error('broke')) } }],
 ] satisfies [string, Eyes][])('a %s that breaks leaves no verdict, whatever the others saw', async (_, broken) => {

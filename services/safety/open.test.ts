@@ -84,3 +84,13 @@ test('sentences that do not fit the text tower stop the start', async () => {
     /network zeroShot: it takes texts of 8 tokens, the bundle's tokenizer makes \d+$/,
   )
 })
+
+test.each([
+  ['person_bias', '2', /network zeroShot: person_bias is "2", allowed is a number from -100 to 100$/],
+  ['judges_pictures', 1, /network zeroShot: judges_pictures is 1, allowed is true or false$/],
+])('a zero-shot %s that is none stops the start', async (field, value, message) => {
+  const { clipVision } = manifest.networks
+  const config = { ...clipVision.config, [field]: value }
+  // Before the texts are looked at, which do not fit this one either.
+  await expect(openSafety(await bundleWith({ zeroShot: { ...clipVision, config } }), pool)).rejects.toThrow(message)
+})

@@ -77,7 +77,10 @@ async function openDetector(
   return { eye: createPersonDetector(pool, recipe, config), networks: [recipe] }
 }
 
-/** Both towers of a whole CLIP model; its tokenizer is the bundle's. */
+/**
+ * Both towers of a whole CLIP model; its tokenizer is the bundle's. Its config may say `person_bias` and, if it has only ever seen
+ * cut-outs, `judges_pictures: false`.
+ */
 async function openZeroShot(
   bundle: Bundle,
   pool: NetworkPool,
@@ -87,6 +90,7 @@ async function openZeroShot(
   if (!networks.zeroShot) return null
   const place = networkPlace(bundle, 'zeroShot')
   const { config } = networks.zeroShot
+  const own = readZeroShotConfig(config, place)
   const projection = publishedConfig(config, place).size('projection_dim')
   const vision = readClipVisionConfig(config, place)
   const weights = await weightFiles(bundle, 'zeroShot')
@@ -99,8 +103,17 @@ async function openZeroShot(
       `${place}: it takes texts of ${textConfig.tokens} tokens, the bundle's tokenizer makes ${tokenizer.length}`,
     )
   }
-  const opened = { image, imageSizePx: vision.imageSize, text, tokenizer }
+  const opened = { image, imageSizePx: vision.imageSize, text, tokenizer, ...own }
   return { eye: createZeroShot(pool, opened, policy.zeroShot), networks: [image, text] }
+}
+
+/** What a bundle may say beside CLIP's own config. Throws a RangeError that names the field. */
+function readZeroShotConfig(config: Readonly<Record<string, unknown>>, place: string) {
+  const personBias = config.person_bias ?? 0
+  if (typeof personBias !== 'number' || !(Math.abs(personBias) <= 100)) {
+    throw new RangeError(`${place}: person_bias is ${JSON.stringify(personBias)}, allowed is a number from -100 to 100`)
+  }
+  return { personBias, judgesPictures: publishedConfig(config, place).flag('judges_pictures', true) }
 }
 
 async function openChecker(

@@ -23,7 +23,7 @@ export async function reviewDrawn(
     const people = await personDetector.detect(picture, 0, signal)
     observations.push(...personObservations(people, policy.personDetector))
   }
-  if (zeroShot) {
+  if (zeroShot?.judgesPictures) {
     const { person } = await zeroShot.judge(picture, signal)
     const threshold = policy.zeroShot.person
     const counts = person >= threshold

@@ -21,6 +21,8 @@ export interface ZeroShotShares {
 }
 
 export interface ZeroShot {
+  /** Whether it can judge whole pictures too; if not, only a subject that is cut out on white. */
+  readonly judgesPictures: boolean
   judge(picture: RgbImage, signal?: AbortSignal): Promise<ZeroShotShares>
 }
 

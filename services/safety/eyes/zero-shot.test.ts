@@ -36,6 +36,8 @@ const networks = {
   imageSizePx: vision.imageSize,
   text: textEmbeddingRecipe(weights, readClipTextConfig(config.text_config, 'clip'), 16),
   tokenizer,
+  personBias: 0,
+  judgesPictures: true,
 }
 const picture: RgbImage = {
   widthPx: 40,
@@ -43,8 +45,8 @@ const picture: RgbImage = {
   pixels: Uint8Array.from({ length: 2400 }, (_, i) => (i * 37) % 256),
   alpha: null,
 }
-const judge = (person: string[], lookAlikes: string[], things: string[], scale = 10) =>
-  createZeroShot(pool, networks, { scale, person, lookAlikes, things }).judge(picture)
+const judge = (person: string[], lookAlikes: string[], things: string[], scale = 10, personBias = 0) =>
+  createZeroShot(pool, { ...networks, personBias }, { scale, person, lookAlikes, things }).judge(picture)
 
 test('shares are a softmax over all sentences, whatever their order', async () => {
   const one = await judge(['man'], ['doll'], ['dog', 'cat'])
@@ -63,4 +65,10 @@ test('the same sentence for person and thing is even, and the scale sharpens the
   const largest = (shares: { person: number; lookAlike: number }) =>
     Math.max(shares.person, shares.lookAlike, 1 - shares.person - shares.lookAlike)
   expect(largest(sharp)).toBeGreaterThan(largest(soft))
+})
+
+test('the bias is added to the log odds of a person', async () => {
+  const logit = (share: number) => Math.log(share / (1 - share))
+  const [plain, biased] = [await judge(['man'], ['doll'], ['dog']), await judge(['man'], ['doll'], ['dog'], 10, 1.5)]
+  expect(logit(biased.person) - logit(plain.person)).toBeCloseTo(1.5, 5)
 })

@@ -14,6 +14,9 @@ export interface ZeroShotNetworks {
   /** `ids`, `eos` → `embedding` [1,E]. */
   readonly text: Recipe
   readonly tokenizer: ClipTokenizer
+  /** Added to the log odds of a person, for a network that is too sure or not sure enough; 0 leaves CLIP's own. */
+  readonly personBias: number
+  readonly judgesPictures: boolean
 }
 
 /**
@@ -36,15 +39,19 @@ export function createZeroShot(
     return embedded
   }
   return {
+    judgesPictures: networks.judgesPictures,
     async judge(picture, signal) {
       const pixels = await clipPixels(picture, networks.imageSizePx)
       signal?.throwIfAborted()
       const image = await pool.with(networks.image, (network) => network.run({ pixels }))
       const direction = unit(networks.image, image.embedding)
       const cosines = (await embedTexts()).map((text) => text.reduce((sum, value, i) => sum + value * direction[i]!, 0))
-      const shares = softmax(cosines.map((cosine) => cosine * sentences.scale))
-      const sum = (from: number, count: number) => shares.slice(from, from + count).reduce((a, b) => a + b, 0)
       const people = sentences.person.length
+      const logits = cosines.map(
+        (cosine, index) => cosine * sentences.scale + (index < people ? networks.personBias : 0),
+      )
+      const shares = softmax(logits)
+      const sum = (from: number, count: number) => shares.slice(from, from + count).reduce((a, b) => a + b, 0)
       return { person: sum(0, people), lookAlike: sum(people, sentences.lookAlikes.length) }
     },
   }
