@@ -29,8 +29,9 @@ STAGES = [
     ("stage1", "stage1", 0.08),
     ("stage2", "stage2", 0.08),
     ("segmentation", "segmentation", 0.04),
-    ("person_detector", "person_detector", 0.08),
+    ("person_detector", "person_detector", 0.06),
     ("metrics clip", "metrics_clip", 0.03),
+    ("zero_shot", "zero_shot", 0.02),
     ("metrics dino", "metrics_dino", 0.02),
     ("vae --decoder", "vae_decoder", 0.04),
 ]
@@ -40,7 +41,7 @@ LANES = [
     [("vae", "vae", 0.20), ("unet", "unet", 0.74), ("ip_adapter", "ip_adapter", 0.81), ("stage2", "stage2", 0.95)],
     [
         ("clip", "clip", 0.16), ("stage1", "stage1", 0.24), ("metrics dino", "metrics_dino", 0.32),
-        ("metrics clip", "metrics_clip", 0.40), ("segmentation", "segmentation", 0.46),
+        ("metrics clip", "metrics_clip", 0.40), ("segmentation", "segmentation", 0.46), ("zero_shot", "zero_shot", 0.75),
     ],
     [("person_detector", "person_detector", 0.60)],
 ]  # fmt: skip

@@ -32,7 +32,8 @@ from training.world.captions import PLACES, TEXTURES
 NAME = "moma-mini"
 MOMA_FILE = "moma/attn_adapters_projectors.th"
 IP_ADAPTER_FILE = "ip-adapter/ip-adapter_sd15.bin"
-MOST = 0.5  # of persons: what a detector must find at least
+MOST = 0.5  # of persons: what a judge must find at least
+ZERO_SHOT_FILE = "zero-shot/model.safetensors"
 NOT_OF_THE_NETWORK = ("architectures", "transformers_version", "dtype", "initializer_range", "initializer_factor")
 
 
@@ -94,17 +95,19 @@ class Export:
             "segmentation": self.network("segmentation/segmentation", "segmentation/diffusion_pytorch_model.safetensors"),
         }
         self.torch_file(IP_ADAPTER_FILE, torch.load(self.root / "ip_adapter/adapter.pt", weights_only=True))
-        if self.has_good_detector():
+        if self.finds_most_persons("person_detector", "detector"):
             networks["personDetector"] = self.onnx_file("person_detector/detector", "person-detector/model.onnx")
+        if self.finds_most_persons("zero_shot", "zero_shot"):
+            networks["zeroShot"] = self.network("zero_shot/zero_shot", ZERO_SHOT_FILE)
         return networks
 
-    def has_good_detector(self) -> bool:
-        """Whether there is a person detector that finds most persons; it refuses as few things as its recipe asks for."""
-        if not (self.root / "person_detector/detector").exists():
+    def finds_most_persons(self, stage: str, folder: str) -> bool:
+        """Whether there is a judge that finds most persons; it refuses as few things as its recipe asks for."""
+        if not (self.root / stage / folder).exists():
             return False
-        found = self.measured("person_detector")["persons_refused"]
+        found = self.measured(stage)["persons_refused"]
         if found < MOST:
-            print(f"person_detector is left out: it finds {found:.1%} of persons; allowed: at least {MOST:.0%}")
+            print(f"{stage} is left out: it finds {found:.1%} of persons; allowed: at least {MOST:.0%}")
         return found >= MOST
 
     def onnx_file(self, source: str, file: str) -> dict[str, Any]:
@@ -205,6 +208,8 @@ class Export:
         stages = ["vae", *({self.vae} - {"vae"}), "clip", "unet", "ip_adapter", "stage1", "stage2", "segmentation", "metrics_clip", "metrics_dino"]
         if "person-detector/model.onnx" in self.weights:
             stages.append("person_detector")
+        if ZERO_SHOT_FILE in self.weights:
+            stages.append("zero_shot")
         trained = [f"| {stage} | {row['step']} | {float(row['seconds']) / 60:.1f} |" for stage in stages if (row := self.last(stage))]
         figures = [
             f"| {stage} | {name} | {value if isinstance(value, int) else round(value, 3)} |"
@@ -285,8 +290,8 @@ On things that no stage was trained on.
 ## Licence
 
 The weights: Apache-2.0. The pictures they were trained on are made of icons of Noto Emoji (Apache-2.0) and Fluent Emoji
-(MIT). Person-related icons were left out of the training of everything that draws; the person detector alone has seen
-them.
+(MIT). Person-related icons were left out of the training of everything that draws; the networks that judge who is on a photo
+alone have seen them.
 """
 
 

@@ -126,15 +126,6 @@ export async function attempt(
     where.stage = stage
     report()
   }
-  const onStep = async (event: StepEvent) => {
-    step = event.step
-    if (step === request.steps) lastPlanes = event.masks.map((mask) => ({ mask, encoded: encodedPlane(mask) }))
-    etaMs = clock.stepped(step)
-    previews.offer(step, event.previews[0]!, event.masks[0]!)
-    report()
-    await writes.write((entered) => store.keepStep(run, step, null, entered))
-  }
-
   /** The finished pictures' masks are those of the last step: they are encoded while the pictures are decoded. */
   let lastPlanes: { readonly mask: GreyImage; readonly encoded: Promise<Uint8Array> }[] = []
   const encodedPlane = (mask: GreyImage): Promise<Uint8Array> => {
@@ -144,6 +135,15 @@ export async function attempt(
     // Why there are no pictures is said first.
     encoded.catch(() => undefined)
     return encoded
+  }
+
+  const onStep = async (event: StepEvent) => {
+    step = event.step
+    if (step === request.steps) lastPlanes = event.masks.map((mask) => ({ mask, encoded: encodedPlane(mask) }))
+    etaMs = clock.stepped(step)
+    previews.offer(step, event.previews[0]!, event.masks[0]!)
+    report()
+    await writes.write((entered) => store.keepStep(run, step, null, entered))
   }
 
   /** Draws to the last picture, from where an earlier attempt was where it left something. */
