@@ -3,7 +3,7 @@ import { contentHash } from '../lib/content-cache.ts'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import { type LatentColours, latentsToRgb } from '../lib/images/preview.ts'
 import { type FloatTensor, itemOf } from '../lib/runtime/tensor.ts'
-import type { DenoiseSettings, DenoiseState } from './denoise.ts'
+import type { DenoiseSettings, DenoiseState, DenoiseStep } from './denoise.ts'
 import { type ConditionRequest, type Denoiser, type Features, startFromSeed } from './denoiser.ts'
 
 /**
@@ -119,12 +119,20 @@ export function createDrawing(denoiser: Denoiser, config: DrawingSettings): Draw
       const conditions = await making
       if (conditions.truncated !== null) yield { kind: 'truncated', text: conditions.truncated }
 
-      const whole = { ...settings, subjectBranchBelowTimestep }
-      for await (const { prediction, ...next } of denoiser.steps(conditions, whole, state, signal)) {
+      const steps = denoiser.steps(conditions, { ...settings, subjectBranchBelowTimestep }, state, signal)
+      // The denoiser goes on while what it has made is looked at and told.
+      for await (const made of oneAhead(toPictures(steps, state, signal))) {
+        // What was made ahead is nobody's any more.
+        signal?.throwIfAborted()
+        if ('image' in made) {
+          const { index, image } = made
+          yield { kind: 'image', index, seed: seed + index, image, mask: maskImage(itemOf(state.mask, index)) }
+          continue
+        }
+        const { prediction, ...next } = made
         state = next
         const { step } = state
         const decoded = isTurn(step, decodePreviewEverySteps) && step < settings.steps
-        if (decoded) signal?.throwIfAborted()
         const previews = decoded
           ? await denoiser.decode(prediction)
           : imagesOf(prediction).map((latents) => latentPreview(latents, latentToRgb))
@@ -138,13 +146,43 @@ export function createDrawing(denoiser: Denoiser, config: DrawingSettings): Draw
         }
         if (isTurn(step, checkpointEverySteps)) yield { kind: 'checkpoint', state }
       }
-
-      for (const [index, latents] of imagesOf(state.latents).entries()) {
-        signal?.throwIfAborted()
-        const [image] = await denoiser.decode(latents)
-        yield { kind: 'image', index, seed: seed + index, image: image!, mask: maskImage(itemOf(state.mask, index)) }
-      }
     },
+  }
+
+  /** The steps, and after the last of them the pictures. */
+  async function* toPictures(
+    steps: AsyncGenerator<DenoiseStep>,
+    from: DenoiseState,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<DenoiseStep | { readonly index: number; readonly image: RgbImage }> {
+    let { latents: last } = from
+    for await (const step of steps) {
+      last = step.latents
+      yield step
+    }
+    for (const [index, latents] of imagesOf(last).entries()) {
+      signal?.throwIfAborted()
+      const [image] = await denoiser.decode(latents)
+      yield { index, image: image! }
+    }
+  }
+}
+
+/** Asks for the next item before it gives one; no more than that one is made ahead. */
+async function* oneAhead<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
+  let next = items.next()
+  try {
+    for (;;) {
+      const { done, value } = await next
+      if (done) return
+      next = items.next()
+      // Told when it is waited for, if it ever is.
+      next.catch(() => undefined)
+      yield value
+    }
+  } finally {
+    // Once what is being made has come to its end.
+    await items.return(undefined)
   }
 }
 

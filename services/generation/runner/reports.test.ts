@@ -47,10 +47,10 @@ test('what nothing follows is told after a while, and stages that last are told 
 
 test('what is forgotten is not told', async () => {
   const { reports, told } = tell()
-  reports.say(snapshot(9, 'REVIEW_OUTPUT'))
+  reports.say(snapshot(9, 'DENOISE'))
   await sleep(2)
   reports.say(snapshot(9, 'STORE'))
   reports.forget()
   await reports.settled()
-  expect(told).toEqual(['REVIEW_OUTPUT 9'])
+  expect(told).toEqual(['DENOISE 9'])
 })

@@ -16,27 +16,32 @@ export interface Reports {
   settled(): Promise<void>
 }
 
+interface Said {
+  readonly snapshot: Snapshot
+  readonly at: number
+}
+
 const maxWaiting = 64
 
-/** What is said no step further so soon after another waits, and gives way to what comes meanwhile. */
-const apartMs = 10
+/** What is said no step further than what was told waits for so long, and gives way to what comes meanwhile. */
+const seenMs = 10
 
 export function createReports(events: Events, log: Logger): Reports {
-  const waiting: Snapshot[] = []
+  const waiting: Said[] = []
   let publishing: Promise<void> | null = null
-  let told = { step: -1, at: Number.NEGATIVE_INFINITY }
+  let toldStep = -1
   /** Nothing is waited for any more. */
   let isOver = false
   let wake = () => {}
 
   /** Until it may be told. */
-  const leftMs = ({ step }: Snapshot) => (step === told.step ? told.at + apartMs - performance.now() : 0)
+  const leftMs = ({ snapshot, at }: Said) => (snapshot.step === toldStep ? at + seenMs - performance.now() : 0)
 
   const publish = async () => {
     // What the work asks of others now goes out first.
     await turn()
-    for (let snapshot = waiting[0]; snapshot; snapshot = waiting[0]) {
-      const ms = leftMs(snapshot)
+    for (let said = waiting[0]; said; said = waiting[0]) {
+      const ms = leftMs(said)
       if (ms > 0 && waiting.length === 1 && !isOver) {
         await new Promise<void>((resolve) => {
           wake = resolve
@@ -46,8 +51,8 @@ export function createReports(events: Events, log: Logger): Reports {
       }
       waiting.shift()
       if (ms > 0 && waiting.length > 0) continue
-      told = { step: snapshot.step, at: performance.now() }
-      await publishProgress(events, snapshot).catch((err) => {
+      toldStep = said.snapshot.step
+      await publishProgress(events, said.snapshot).catch((err) => {
         // Who watches reads the row meanwhile, and is served by the newest alone once events are back.
         log.warn({ err }, 'progress is not published')
         waiting.splice(0, waiting.length - 1)
@@ -57,7 +62,7 @@ export function createReports(events: Events, log: Logger): Reports {
   }
   return {
     say(snapshot) {
-      waiting.push(snapshot)
+      waiting.push({ snapshot, at: performance.now() })
       if (waiting.length > maxWaiting) waiting.shift()
       publishing ??= publish()
       wake()
