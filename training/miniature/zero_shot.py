@@ -32,7 +32,7 @@ from training.miniature.person_detector import (
 from training.miniature.towers import (
     EMBEDDING, IMAGE_PX, MEAN, normalize, open_tokenizer, set_attention, shrink, text_config, tokenize, vision_config,
 )  # fmt: skip
-from training.world.crowds import FIGURES, HIDDEN, LAYERS, PERSON, THING, Crowd, Crowds
+from training.world.crowds import FIGURES, HIDDEN, LAYERS, PERSON, Crowd, Crowds
 from training.world.judged import OF_PERSONS, OF_THINGS
 from training.world.world import PLACE_NAMES
 
@@ -69,7 +69,7 @@ def cut_out(image: Tensor, seen: Tensor) -> Tensor:
     return shrink(square[None], IMAGE_PX)
 
 
-def cut_outs(crowds: Crowds, crowd: Crowd, layers: Tensor) -> Crops:
+def cut_outs(crowd: Crowd, layers: Tensor) -> Crops:
     """Of those in the layers [n, LAYERS] (bool) that are seen well enough."""
     rows, layer = torch.nonzero(layers & (crowd.kinds != HIDDEN) & (crowd.kinds >= 0), as_tuple=True)
     pixels = [cut_out(crowd.image[row], crowd.seen[row, k]) for row, k in zip(rows.tolist(), layer.tolist())]
@@ -86,7 +86,7 @@ def drawn(o: Options) -> tuple[Crops, Crops, int]:
         rng, parts, count = np.random.default_rng([o.seed, 21]), [], 0
         while count < CROPS:
             crowd = crowds.sample_crowd(rng, DRAWN_AT_ONCE)
-            parts.append(cut_outs(crowds, crowd, torch.ones(DRAWN_AT_ONCE, LAYERS, dtype=torch.bool)))
+            parts.append(cut_outs(crowd, torch.ones(DRAWN_AT_ONCE, LAYERS, dtype=torch.bool)))
             count += len(parts[-1].named)
         aside = Crowds(o.icons, "train", variants=8, shows=is_set_aside)
         rng, chosen = np.random.default_rng([o.seed, 22]), []
@@ -95,7 +95,7 @@ def drawn(o: Options) -> tuple[Crops, Crops, int]:
         for start in range(0, len(arrangements), DRAWN_AT_ONCE):
             names = arrangements[start : start + DRAWN_AT_ONCE]
             crowd = aside.arrange(rng, names, rng.integers(len(PLACE_NAMES), size=len(names)))
-            chosen.append(cut_outs(aside, crowd, F.one_hot(torch.from_numpy(crowd.subject), LAYERS).bool()))
+            chosen.append(cut_outs(crowd, F.one_hot(torch.from_numpy(crowd.subject), LAYERS).bool()))
         made = {"learned": joined(parts), "aside": joined(chosen), "groups": len(crowds.group_names)}
         replace_file(path, lambda temporary: torch.save(made, temporary))
     made = torch.load(path, weights_only=True)

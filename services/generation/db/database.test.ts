@@ -5,23 +5,12 @@ import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import { sql } from 'drizzle-orm'
 import { findPostgres, startPostgres } from '../../../test/postgres.ts'
 import { silentLogger } from '../../lib/mesh/log.ts'
-import { newId, sha256 } from '../ids.ts'
 import { type Database, openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
 import { migrationsFolder } from './migrations.ts'
 import * as schema from './schema.ts'
-import { createTestDatabase, databaseKinds, openTestDatabase } from './test-database.ts'
+import { createTestDatabase, databaseKinds, newKey, openTestDatabase } from './test-database.ts'
 
-const newKey = (hash: string, name = 'a name') => ({
-  id: newId('key'),
-  tenant: 't',
-  name,
-  scopes: ['READ' as const],
-  prefix: 'moma_',
-  hash: sha256(hash),
-  createdAt: new Date(),
-  revokedAt: null,
-})
 const addKey = (db: Database, hash: string, name?: string) =>
   db.run((queries) => queries.insert(schema.apiKeys).values(newKey(hash, name)))
 const countKeys = (db: Database) => db.run((queries) => queries.$count(schema.apiKeys))

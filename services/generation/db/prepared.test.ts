@@ -1,20 +1,8 @@
 import { eq, inArray, type Placeholder, sql } from 'drizzle-orm'
-import { newId } from '../ids.ts'
 import type { Database } from './database.ts'
 import { momentOf, prepared, rowPlaces, rowValues } from './prepared.ts'
 import { apiKeys } from './schema.ts'
-import { databaseKinds, openTestDatabase } from './test-database.ts'
-
-const newKey = (name: string) => ({
-  id: newId('key'),
-  tenant: 't',
-  name,
-  scopes: ['READ' as const],
-  prefix: 'moma_',
-  hash: name,
-  createdAt: new Date(1e12),
-  revokedAt: null,
-})
+import { databaseKinds, newKey, openTestDatabase } from './test-database.ts'
 
 describe.each(databaseKinds)('over %s', (kind) => {
   let db: Database
@@ -33,7 +21,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
         .from(apiKeys)
         .where(sql`${apiKeys.createdAt} >= ${momentOf(value('since'))} and ${eq(apiKeys.id, value('id'))}`),
     )
-    const rows = ['one', 'two', 'three'].map(newKey)
+    const rows = ['one', 'two', 'three'].map((name) => newKey(name, name))
     await db.run((queries) => insert(queries, rowValues(rows.slice(0, 1)), 1))
     await db.transaction((queries) => insert(queries, rowValues(rows.slice(1)), 2))
     for (const row of rows) {
@@ -57,7 +45,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
       expect(inside).toEqual(outside)
       return outside.length
     }
-    await db.run((queries) => queries.insert(apiKeys).values(newKey('kept')))
+    await db.run((queries) => queries.insert(apiKeys).values(newKey('kept', 'kept')))
     expect(await count('kept')).toBe(1)
     expect(await count('other')).toBe(0)
     expect(await count('kept', 'other')).toBe(1)

@@ -33,9 +33,9 @@ export function prepared<Name extends string, Rows>(
   }
 }
 
-/** A moment in a statement, from a Date or from the place of one. */
-export function momentOf(moment: Date | Placeholder): SQL {
-  return sql`${moment instanceof Date ? moment.toISOString() : moment}::timestamptz`
+/** The moment that stands in a place, in ISO 8601. */
+export function momentOf(place: Placeholder): SQL {
+  return sql`${place}::timestamptz`
 }
 
 /** `count` rows for an insert, with a place for every column of each; `rowValues` has what is to stand there. */

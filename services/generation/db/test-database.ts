@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { silentLogger } from '../../lib/mesh/log.ts'
+import { newId, sha256 } from '../ids.ts'
 import { type Database, openDatabase } from './database.ts'
 
 /** A PostgreSQL server that tests may make databases in; without it they run over PGlite alone. */
@@ -42,3 +43,15 @@ async function onServer(url: string, statement: string): Promise<void> {
     await client.end()
   }
 }
+
+/** A row of `api_keys`, whole. */
+export const newKey = (hash: string, name = 'a name') => ({
+  id: newId('key'),
+  tenant: 't',
+  name,
+  scopes: ['READ' as const],
+  prefix: 'moma_',
+  hash: sha256(hash),
+  createdAt: new Date(1e12),
+  revokedAt: null,
+})
