@@ -1,6 +1,6 @@
 import type { Events } from '../lib/mesh/events/events.ts'
 import type { Logger } from '../lib/mesh/log.ts'
-import type { AssetRow } from './assets/assets.ts'
+import type { WrittenAsset } from './assets/assets.ts'
 import { publishProgress, type Snapshot } from './progress.ts'
 import type { KeptAsset } from './runner/run-store.ts'
 import type { GenerationRow } from './store/generations.ts'
@@ -39,7 +39,7 @@ export async function tell(events: Events, log: Logger, snapshot: Snapshot): Pro
 }
 
 /** An asset as the contract names it. Throws a TypeError for one without a token, which nobody may read. */
-export function keptAsset({ token, contentType, widthPx, heightPx, byteLength, key }: AssetRow): KeptAsset {
+export function keptAsset({ token, contentType, widthPx, heightPx, byteLength, key }: WrittenAsset): KeptAsset {
   if (token === null) throw new TypeError(`asset ${key} can't be read by anybody`)
   return { token, contentType, widthPx, heightPx, byteLength }
 }

@@ -101,7 +101,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
   test('a large asset travels in pieces of at most 256 KiB', async () => {
     const bytes = Buffer.alloc(700_000, 'moma')
     const row = (await world.assets.write(tenant, [{ ...newAsset(''), bytes }]))[0]!
-    await world.db.run((queries) => world.assets.keep(queries, [row.key]))
+    await world.db.run((queries) => world.assets.keep(queries, [row]))
     const pieces = await Array.fromAsync(world.raw.serverStream('ReadAsset', { token: row.token! }))
     const data = pieces.slice(1).map((piece) => piece.data!)
     expect(Buffer.concat(data).equals(bytes)).toBe(true)

@@ -8,7 +8,7 @@ import type { Slots } from '../lib/mesh/slots.ts'
 import { checkLabel } from '../lib/tokenizers/text.ts'
 import type { Safety, Verdict } from '../safety/safety.ts'
 import type { Vision } from '../vision/vision.ts'
-import type { AssetRow, Assets } from './assets/assets.ts'
+import type { Assets, WrittenAsset } from './assets/assets.ts'
 import type { Database } from './db/database.ts'
 import { generations } from './db/schema.ts'
 import { storableText } from './fields.ts'
@@ -130,7 +130,7 @@ export function createSubjects(options: SubjectsOptions): Subjects {
   ): Promise<Subject | null> => {
     const isAllowed = verdict.decision === 'ALLOWED'
     const uploadIds = [uploadId, ...(maskUploadId === null ? [] : [maskUploadId])]
-    let files: AssetRow[] = []
+    let files: WrittenAsset[] = []
     let isKept = false
     try {
       if (isAllowed) {
@@ -157,7 +157,7 @@ export function createSubjects(options: SubjectsOptions): Subjects {
       }
       const doomed = await db.transaction(async (queries) => {
         if (!(await insertSubject(queries, row))) return null
-        if (isAllowed) await assets.keep(queries, [image!.key, mask!.key])
+        if (isAllowed) await assets.keep(queries, files)
         const keys = isAllowed ? [] : await deleteUploads(queries, tenant, uploadIds)
         await assets.doom(queries, keys)
         return keys

@@ -83,7 +83,7 @@ export async function openWorld(kind: Database['kind']) {
         createdAt: now(),
       }
       await db.transaction(async (queries) => {
-        await assets.keep(queries, [image.key, mask.key])
+        await assets.keep(queries, files)
         await insertSubject(queries, row)
       })
       return row

@@ -116,21 +116,21 @@ export function createUploads({ db, assets, limits, slots, now }: UploadsOptions
       }
       const { contentType: type, byteLength } = upload
       const file = { contentType: type, byteLength, sha256: check.sha256 }
-      const { key, sha256: written } = await assets.writeUpload(upload.tenant, file, check.pass(bytes))
+      const written = await assets.writeUpload(upload.tenant, file, check.pass(bytes))
       let stored = false
       try {
         stored = await db.transaction(async (queries) => {
-          if (!(await storeFile(queries, upload.id, key, later(limits.uploadKeptMs)))) return false
-          await assets.keep(queries, [key])
+          if (!(await storeFile(queries, upload.id, written.key, later(limits.uploadKeptMs)))) return false
+          await assets.keep(queries, [written])
           return true
         })
       } finally {
-        if (!stored) await assets.abandon([key])
+        if (!stored) await assets.abandon([written.key])
       }
       if (stored) return upload.id
       // Somebody wrote it at the same time and was first.
       const first = await findOpen(token)
-      return requireSameBytes(upload, first.storedSha256 ?? '', written)
+      return requireSameBytes(upload, first.storedSha256 ?? '', written.sha256)
     },
   }
 }

@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { and, eq, inArray, lt, ne, or, type Placeholder } from 'drizzle-orm'
+import { and, eq, inArray, lt, ne, or, type Placeholder, sql } from 'drizzle-orm'
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
 import type { Database, Queries } from '../db/database.ts'
 import { prepared, rowPlaces, rowValues } from '../db/prepared.ts'
 import { assets } from '../db/schema.ts'
 import { newToken, sha256 } from '../ids.ts'
-import type { NewAsset } from '../runner/run-store.ts'
+import type { NewAsset, Place } from '../runner/run-store.ts'
 import type { AssetStorage } from './storage.ts'
 
 export type AssetRow = typeof assets.$inferSelect
+
+/** A file that is there; its row says so once it is kept. */
+export type WrittenAsset = Omit<AssetRow, 'state' | 'createdAt'>
 
 /** What is removed later gives way to what somebody waits for. */
 const removeAfterMs = 100
@@ -23,16 +26,18 @@ const writingTimeoutMs = 3600_000
  * `sweep` would not find. Nothing can be read before `keep` or after `doom`.
  */
 export interface Assets {
+  /** Rows for files that are still being made. Places that are not written to the sweep takes. */
+  reserve(tenant: string, count: number): Promise<readonly Place[]>
   /** Writes files that `keep` will make readable, each by its token: all of them, or none is left. */
-  write(tenant: string, files: readonly NewAsset[]): Promise<AssetRow[]>
+  write(tenant: string, files: readonly NewAsset[], places?: readonly Place[]): Promise<WrittenAsset[]>
   /** Writes an uploaded file; the stream checks what passes and is to throw where it does not fit. Nothing is left then. */
   writeUpload(
     tenant: string,
     file: { readonly contentType: string; readonly byteLength: number; readonly sha256: () => string },
     content: AsyncIterable<Uint8Array>,
-  ): Promise<AssetRow>
+  ): Promise<WrittenAsset>
   /** In the transaction that makes something point to the files. Throws ABORTED where one was swept meanwhile. */
-  keep(queries: Queries, keys: readonly string[]): Promise<void>
+  keep(queries: Queries, files: readonly WrittenAsset[]): Promise<void>
   /** In the transaction after which nothing points to them. */
   doom(queries: Queries, keys: readonly string[]): Promise<void>
   /** Deletes doomed files and their rows, after the commit. Never throws: what is left the sweep takes. */
@@ -62,33 +67,61 @@ const insertRows = prepared((queries, value: (name: string) => Placeholder, coun
   queries.insert(assets).values(rowPlaces(assets, value, count)),
 )
 
-/** The statement that makes files readable, to be a part of the one that makes something point to them; `requireKept` has to see it. */
-export function keeping(queries: Queries, keys: readonly (string | Placeholder)[]) {
+/**
+ * The statement that makes `count` files readable and says what they are, to be a part of the one that makes something
+ * point to them; `rowValues` of the files has its values, and `requireKept` has to see it.
+ */
+export function keeping(queries: Queries, value: (name: string) => Placeholder, count: number) {
+  const files = Array.from({ length: count }, (_, index) => {
+    const texts = ['key', 'contentType', 'sha256'].map((name) => sql`${value(`${name}${index}`)}::text`)
+    const numbers = ['widthPx', 'heightPx', 'byteLength'].map((name) => sql`${value(`${name}${index}`)}::int`)
+    return sql`(${sql.join([...texts, ...numbers], sql`, `)})`
+  })
+  const written = sql`(values ${sql.join(files, sql`, `)})
+    as written (key, content_type, sha256, width_px, height_px, byte_length)`
   return queries
     .update(assets)
-    .set({ state: 'KEPT' })
-    .where(and(inArray(assets.key, [...keys]), eq(assets.state, 'WRITING')))
+    .set({
+      state: 'KEPT',
+      contentType: sql`written.content_type`,
+      sha256: sql`written.sha256`,
+      widthPx: sql`written.width_px`,
+      heightPx: sql`written.height_px`,
+      byteLength: sql`written.byte_length`,
+    })
+    .from(written)
+    .where(and(eq(assets.key, sql`written.key`), eq(assets.state, 'WRITING')))
     .returning({ key: assets.key })
 }
 
+const keepFiles = prepared(keeping)
+
 /** Throws ABORTED where a file was swept meanwhile. */
-export function requireKept(kept: number, keys: readonly string[]): void {
-  if (kept !== keys.length) throw new MeshError('ABORTED', 'generation: files took too long to be kept')
+export function requireKept(kept: number, files: readonly WrittenAsset[]): void {
+  if (kept !== files.length) throw new MeshError('ABORTED', 'generation: files took too long to be kept')
 }
 
 export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
   const removing = new Set<Promise<void>>()
 
-  const begin = async (rows: readonly Omit<AssetRow, 'key' | 'state' | 'createdAt'>[]): Promise<AssetRow[]> => {
+  /** Rows that say nothing of their files yet, but who may read them. */
+  const begin = async <Token extends string | null>(tenant: string, tokens: readonly Token[]) => {
     // What is written together lies together.
     const folder = randomBytes(1).toString('hex')
-    const whole = rows.map((row): AssetRow => {
-      const name = randomBytes(19).toString('hex')
-      return { ...row, key: `${folder}/${name}`, state: 'WRITING', createdAt: now() }
+    const places = tokens.map((token) => ({ token, key: `${folder}/${randomBytes(19).toString('hex')}` }))
+    const unknown = { contentType: '', widthPx: 0, heightPx: 0, byteLength: 0, sha256: '' }
+    const rows = places.map((place): AssetRow => {
+      return { ...place, tenant, ...unknown, state: 'WRITING', createdAt: now() }
     })
-    await db.run((queries) => insertRows(queries, rowValues(whole), whole.length))
-    return whole
+    await db.run((queries) => insertRows(queries, rowValues(rows), rows.length))
+    return places
   }
+
+  const reserve = (tenant: string, count: number): Promise<Place[]> =>
+    begin(
+      tenant,
+      Array.from({ length: count }, () => newToken()),
+    )
 
   const removeFile = async (key: string): Promise<boolean> => {
     try {
@@ -138,44 +171,36 @@ export function createAssets({ db, storage, log, now }: AssetsOptions): Assets {
   }
 
   /** What goes wrong while files are written takes files and rows away again. */
-  const orAbandon = async (rows: readonly AssetRow[], work: (row: AssetRow) => Promise<void>): Promise<void> => {
+  const orAbandon = async (keys: readonly string[], work: readonly Promise<void>[]): Promise<void> => {
     // A file that is still being written can't be taken away.
-    const written = await Promise.allSettled(rows.map(work))
+    const written = await Promise.allSettled(work)
     const failed = written.find((one) => one.status === 'rejected')
     if (!failed) return
-    await abandon(rows.map(({ key }) => key))
+    await abandon(keys)
     throw failed.reason
   }
 
   return {
-    async write(tenant, files) {
-      const rows = await begin(
-        files.map(({ bytes, contentType, widthPx, heightPx }) => ({
-          tenant,
-          token: newToken(),
-          contentType,
-          widthPx,
-          heightPx,
-          byteLength: bytes.length,
-          sha256: sha256(bytes),
-        })),
+    reserve,
+    async write(tenant, files, reserved) {
+      const places = reserved ?? (await reserve(tenant, files.length))
+      const keys = places.map(({ key }) => key)
+      await orAbandon(
+        keys,
+        files.map(({ bytes }, index) => storage.write(keys[index]!, bytes)),
       )
-      const bytesOf = new Map(rows.map(({ key }, index) => [key, files[index]!.bytes]))
-      await orAbandon(rows, ({ key }) => storage.write(key, bytesOf.get(key)!))
-      return rows
+      return files.map(({ bytes, contentType, widthPx, heightPx }, index) => {
+        const known = { contentType, widthPx, heightPx, byteLength: bytes.length, sha256: sha256(bytes) }
+        return { ...places[index]!, tenant, ...known }
+      })
     },
     async writeUpload(tenant, { contentType, byteLength, sha256: digest }, content) {
-      const rows = await begin([{ tenant, token: null, contentType, widthPx: 0, heightPx: 0, byteLength, sha256: '' }])
-      const written = { sha256: '' }
-      await orAbandon(rows, async ({ key }) => {
-        await storage.write(key, content)
-        written.sha256 = digest()
-        await db.run((queries) => queries.update(assets).set(written).where(eq(assets.key, key)))
-      })
-      return { ...rows[0]!, ...written }
+      const [place] = await begin(tenant, [null])
+      await orAbandon([place!.key], [storage.write(place!.key, content)])
+      return { ...place!, tenant, contentType, widthPx: 0, heightPx: 0, byteLength, sha256: digest() }
     },
-    async keep(queries, keys) {
-      requireKept((await keeping(queries, keys)).length, keys)
+    async keep(queries, files) {
+      requireKept((await keepFiles(queries, rowValues(files), files.length)).length, files)
     },
     doom,
     remove,

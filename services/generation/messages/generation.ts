@@ -8,7 +8,7 @@ import type {
 import type { Subject as SubjectMessage } from '../../lib/mesh/generated/moma/generation/v1/Subject.ts'
 import { shortest } from '../../lib/mesh/single-precision.ts'
 import { verdictMessage } from '../../safety/verdict-message.ts'
-import type { AssetRow } from '../assets/assets.ts'
+import type { WrittenAsset } from '../assets/assets.ts'
 import { endProblem, wrongValue } from '../problems.ts'
 import { formatCursor, fractionOf, positionOf } from '../progress.ts'
 import type { CompleteRequest, GenerationRequest } from '../request.ts'
@@ -19,7 +19,7 @@ import type { Subject } from '../store/subjects.ts'
 import { methodNames, samplerNames, taskNames } from './names.ts'
 import { toTimestamp } from './timestamp.ts'
 
-const asset = (row: AssetRow | null): Asset | null => row && keptAsset(row)
+const asset = (row: WrittenAsset | null): Asset | null => row && keptAsset(row)
 
 export function subjectMessage({ row, image, mask }: Subject): SubjectMessage {
   const { id, label, status, verdict, createdAt } = row

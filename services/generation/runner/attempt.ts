@@ -16,7 +16,7 @@ import type { RunnerMetrics } from './metrics.ts'
 import { createPreviews, png } from './previews.ts'
 import { createReports } from './reports.ts'
 import { judge, review } from './review.ts'
-import type { NewImage, Run, RunStore, Stage } from './run-store.ts'
+import type { NewImage, Place, Run, RunStore, Stage } from './run-store.ts'
 import { createStepClock } from './step-clock.ts'
 import { readStoredSubject, type SubjectPictures } from './stored-subject.ts'
 import { createWrites } from './writes.ts'
@@ -128,6 +128,8 @@ export async function attempt(
   }
   /** The finished pictures' masks are those of the last step: they are encoded while the pictures are decoded. */
   let lastPlanes: { readonly mask: GreyImage; readonly encoded: Promise<Uint8Array> }[] = []
+  /** Places for the finished pictures, made meanwhile too. */
+  let reserved: Promise<readonly Place[]> | undefined
   const encodedPlane = (mask: GreyImage): Promise<Uint8Array> => {
     const last = lastPlanes.find((one) => Buffer.compare(one.mask.pixels, mask.pixels) === 0)
     if (last) return last.encoded
@@ -139,7 +141,12 @@ export async function attempt(
 
   const onStep = async (event: StepEvent) => {
     step = event.step
-    if (step === request.steps) lastPlanes = event.masks.map((mask) => ({ mask, encoded: encodedPlane(mask) }))
+    if (step === request.steps) {
+      lastPlanes = event.masks.map((mask) => ({ mask, encoded: encodedPlane(mask) }))
+      reserved = store.reserve(run, request.count)
+      // Why there are no pictures is said first.
+      reserved.catch(() => undefined)
+    }
     etaMs = clock.stepped(step)
     previews.offer(step, event.previews[0]!, event.masks[0]!)
     report()
@@ -222,7 +229,8 @@ export async function attempt(
 
     enter('STORE')
     going.throwIfAborted()
-    await writes.write((entered) => store.succeed(run, pictures, entered))
+    const places = await reserved
+    await writes.write((entered) => store.succeed(run, pictures, entered, places))
     // Its end is told: nobody who watches goes back behind it.
     reports.forget()
     leaveStage()

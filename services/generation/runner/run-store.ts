@@ -47,6 +47,12 @@ export interface Run {
 /** Name of a file in the asset storage. */
 export type AssetKey = string
 
+/** Where a file is to be, and the capability that will read it. */
+export interface Place {
+  readonly key: AssetKey
+  readonly token: string
+}
+
 /** A picture or mask to be kept with a generation. */
 export interface NewAsset {
   readonly bytes: Uint8Array
@@ -95,8 +101,18 @@ export interface RunStore {
     run: Run,
     assets: Readonly<Record<Kind, NewAsset>>,
   ): Promise<Readonly<Record<Kind, KeptAsset>> | null>
-  /** Pictures kept and SUCCEEDED in one transaction; files are written before it, and taken away when it fails. */
-  succeed(run: Run, images: readonly NewImage[], entered?: readonly Entered[]): Promise<boolean>
+  /** Places for the files of `count` pictures that are still being made. */
+  reserve(run: Run, count: number): Promise<readonly Place[]>
+  /**
+   * Pictures kept and SUCCEEDED in one transaction; files are written before it, to places that are reserved or else to
+   * new ones, and taken away when it fails.
+   */
+  succeed(
+    run: Run,
+    images: readonly NewImage[],
+    entered?: readonly Entered[],
+    places?: readonly Place[],
+  ): Promise<boolean>
   /** Ends it; CANCELING ends as CANCELED whatever `status` says. */
   end(run: Run, status: EndStatus, reason: EndReason | null): Promise<boolean>
   /** Whether it was asked to stop, or is not this attempt's any more. */

@@ -236,7 +236,7 @@ describe('a stage is worked at beside the write that enters it', () => {
     }
     store.enterStages = (of, entered) => slowed(entered, () => enterStages(of, entered))
     store.keepStep = (of, step, bytes, entered = []) => slowed(entered, () => keepStep(of, step, bytes, entered))
-    store.succeed = (of, images, entered = []) => slowed(entered, () => succeed(of, images, entered))
+    store.succeed = (of, images, entered = [], places) => slowed(entered, () => succeed(of, images, entered, places))
   }
 
   test('nothing is kept before it is written', async () => {

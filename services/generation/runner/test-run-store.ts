@@ -121,6 +121,10 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       })
       return Object.fromEntries(kept) as Record<Kind, KeptAsset>
     },
+    async reserve() {
+      check()
+      return []
+    },
     async succeed(run, images, entered = []) {
       check()
       if (!isCurrent(run)) return false

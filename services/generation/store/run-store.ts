@@ -139,10 +139,12 @@ const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | 
     .returning({ id: checkpoints.generationId })
 })
 
+/** The picture and its mask. */
+const filesPerPicture = 2
+
 /** Pictures with their files, which become readable, in place of what only an unfinished generation needs. */
 const insertImages = prepared((queries, value: Value<string>, count) => {
-  const keys = Array.from({ length: count }, (_, index) => [value(`imageKey${index}`), value(`maskKey${index}`)])
-  const kept = queries.$with('kept').as(keeping(queries, keys.flat()))
+  const kept = queries.$with('kept').as(keeping(queries, value, filesPerPicture * count))
   const { forgotten, gone, doomed } = forgetting(queries, value('id'))
   return queries
     .with(kept, forgotten, gone, doomed)
@@ -222,7 +224,7 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
             .values(kinds.map((kind, place) => ({ generationId: run.id, kind, assetKey: keys[place]! })))
           const oldKeys = old.map(({ key }) => key)
           await assets.doom(queries, oldKeys)
-          await assets.keep(queries, keys)
+          await assets.keep(queries, files)
           return oldKeys
         }),
       )
@@ -235,10 +237,13 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       return Object.fromEntries(kept) as Record<Kind, KeptAsset>
     },
 
-    async succeed(run, pictures, entered) {
+    reserve: ({ tenant }, count) => assets.reserve(tenant, filesPerPicture * count),
+
+    async succeed(run, pictures, entered, places) {
       const files = await assets.write(
         run.tenant,
         pictures.flatMap(({ image, mask }) => [image, mask]),
+        places,
       )
       const keys = files.map(({ key }) => key)
       const rows = pictures.map(({ index, seed, verdict }, place) => ({
@@ -253,8 +258,9 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       const done = endSucceeded({ id: run.id, attempt: run.attempt })
       const succeeded = await orAbandon(keys, () =>
         end(done, entered, async (queries, id) => {
-          const [inserted] = await insertImages(queries, { id, ...rowValues(rows) }, rows.length)
-          requireKept(inserted?.kept ?? 0, keys)
+          const values = { id, ...rowValues(rows), ...rowValues(files) }
+          const [inserted] = await insertImages(queries, values, rows.length)
+          requireKept(inserted?.kept ?? 0, files)
           return inserted?.leftovers ?? []
         }),
       )

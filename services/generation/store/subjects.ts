@@ -1,8 +1,8 @@
 import { and, desc, eq, inArray } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
+import type { WrittenAsset } from '../assets/assets.ts'
 import type { Queries } from '../db/database.ts'
 import { assets, subjects } from '../db/schema.ts'
-import type { AssetRow } from './generations.ts'
 import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
 
 export type SubjectRow = typeof subjects.$inferSelect
@@ -10,8 +10,8 @@ export type SubjectRow = typeof subjects.$inferSelect
 /** A subject with its files; null where it was rejected. */
 export interface Subject {
   readonly row: SubjectRow
-  readonly image: AssetRow | null
-  readonly mask: AssetRow | null
+  readonly image: WrittenAsset | null
+  readonly mask: WrittenAsset | null
 }
 
 const image = alias(assets, 'image')
