@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { llavaUnused } from '../services/context/context-graph.ts'
+import { openMetrics } from '../services/evaluation/metrics.ts'
 import { createPipeline, featureBytes } from '../services/generation/pipeline.ts'
 import { completeRequest } from '../services/generation/request.ts'
 import { readSubject } from '../services/generation/subject.ts'
@@ -9,8 +10,9 @@ import { unusedTensors } from '../services/generation/unused-tensors.ts'
 import { type Bundle, bundlePlaces, listBundles, openBundle } from '../services/lib/bundles/bundles.ts'
 import { BundleError } from '../services/lib/bundles/errors.ts'
 import { hubFromEnvironment } from '../services/lib/bundles/hub.ts'
+import { readLock } from '../services/lib/bundles/lock.ts'
 import { prepareDecoder } from '../services/lib/bundles/prepare.ts'
-import { pullBundle } from '../services/lib/bundles/pull.ts'
+import { holdsMetrics, pullBundle } from '../services/lib/bundles/pull.ts'
 import { verifyBundle } from '../services/lib/bundles/verify.ts'
 import { verifyNetworks } from '../services/lib/bundles/verify-networks.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
@@ -20,6 +22,7 @@ import { createMeasuredPool } from '../services/lib/runtime/measured-pool.ts'
 import { createNetworkPool } from '../services/lib/runtime/pool.ts'
 import { requireProvider } from '../services/lib/runtime/providers.ts'
 import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
+import { openSafety } from '../services/safety/open.ts'
 import { openBundleServices } from './bundle-services.ts'
 import { costTable } from './costs.ts'
 import { interruptible, withPool } from './interrupt.ts'
@@ -147,10 +150,20 @@ async function verify(name: string, show: Show, signal: AbortSignal): Promise<st
 async function checkNetworks(bundle: Bundle, show: Show, signal: AbortSignal): Promise<string[]> {
   const pool = createNetworkPool({ provider: 'cpu', threads: 1, memoryBytes: 0 })
   return withPool(pool, signal, async () => {
-    const { networks } = await openBundleServices(bundle, pool)
+    const networks = [
+      ...(await openBundleServices(bundle, pool)).networks,
+      ...(await openSafety(bundle, pool)).networks,
+      ...((await hasMetrics(bundle)) ? (await openMetrics(bundle, pool)).networks : []),
+    ]
     const onNetwork = (network: string, done: number, count: number) => show(`tensors of ${network}`, done / count)
     return verifyNetworks(bundle, networks, unusedTensors, { signal, onNetwork })
   })
+}
+
+/** What pictures are measured with is fetched only where it was asked for. */
+async function hasMetrics({ folder, manifest }: Bundle): Promise<boolean> {
+  if (!manifest.metrics) return false
+  return manifest.sources === undefined || holdsMetrics(await readLock(folder), manifest)
 }
 
 interface RehearseOptions {

@@ -110,6 +110,11 @@ test('models verify says it: checksums first, then tensors', async () => {
     // A lock of files that never fitted the networks.
     await lock()
     expect(await verify()).toEqual({ code: 3, said: expect.stringMatching(/^moma: VAE \w+: .* is missing\n$/) })
+    // What pictures are measured with is looked at too.
+    await rewrite('networks/vit/model.safetensors', (tensors) => tensors.slice(1))
+    await lock()
+    const { said } = await verify()
+    expect(said).toMatch(/^DINO: .*networks\/vit\/model\.safetensors: tensor .* is missing$/m)
   } finally {
     if (MOMA_MODELS === undefined) delete process.env.MOMA_MODELS
     else process.env.MOMA_MODELS = MOMA_MODELS

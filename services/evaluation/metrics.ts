@@ -23,6 +23,11 @@ export interface Metrics {
   texts(texts: readonly string[]): Promise<Float32Array[]>
 }
 
+export interface OpenedMetrics extends Metrics {
+  /** All that they may use. */
+  readonly networks: readonly Recipe[]
+}
+
 /** Texts a run: bounds the encoder's activations. */
 const textsAtOnce = 32
 
@@ -30,7 +35,7 @@ const textsAtOnce = 32
  * The metric networks of a bundle; `pool` opens them when they are first used. Throws NotInBundle where the bundle has
  * none, a BundleError where files are missing and a RangeError on configs that do not fit each other.
  */
-export async function openMetrics(bundle: Bundle, pool: NetworkPool): Promise<Metrics> {
+export async function openMetrics(bundle: Bundle, pool: NetworkPool): Promise<OpenedMetrics> {
   const { metrics, tokenizers } = bundle.manifest
   if (!metrics) throw new NotInBundle('this bundle has no networks to measure pictures with (metrics)')
   const vit = readVitConfig(metrics.dino.config, networkPlace(bundle, 'metrics.dino'))
@@ -69,6 +74,7 @@ export async function openMetrics(bundle: Bundle, pool: NetworkPool): Promise<Me
     return embedding
   }
   return {
+    networks: [dino.recipe, clip.recipe, texts],
     async picture(picture) {
       const see = async ({ recipe, pixels }: typeof dino) =>
         unit(await embed(recipe, { pixels: await metricPixels(picture, pixels) }))

@@ -142,7 +142,7 @@ async function fetchMissing(
 }
 
 /** Whether a pull before fetched what measuring needs. */
-function holdsMetrics(lock: Lock | undefined, { sources }: Manifest): boolean {
+export function holdsMetrics(lock: Lock | undefined, { sources }: Manifest): boolean {
   const repositories = sources?.filter(({ only }) => only === 'metrics').map(({ repository }) => repository)
   return lock?.files.some(({ origin }) => origin && repositories?.includes(origin.repository)) ?? false
 }
