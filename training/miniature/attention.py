@@ -31,7 +31,7 @@ class Given:
 
     subject_tokens: Tensor | None = None  # [n, T] of 0 and 1: the noun's tokens; maps are recorded where given
     context: Tensor | None = None  # [n, 4, D]
-    context_scale: float = 1.0
+    context_scale: float | Tensor = 1.0  # or [n, 1, 1]
     gate: Tensor | None = None  # [n, 1, h, w], 0 … 1: m_gen; None is 1 everywhere
     reference_mask: Tensor | None = None  # [n, 1, h, w]: the reference's subject where above 0
     strength: Tensor | None = None  # [n]: β; None leaves the subject branch out
@@ -142,9 +142,17 @@ class BorrowingAttention:
 
 
 class MapAttention:
-    """A cross-attention of the text alone that records the subject's map; has no weights."""
+    """
+    A cross-attention that records the subject's map, and also attends to what is given as context, through maps that are
+    no part of the network. A plain class, as `BorrowingAttention`; the maps live in a module.
+    """
 
-    def __init__(self):
+    def __init__(self, attn: nn.Module):
+        channels, context_channels = attn.to_k.weight.shape
+        self.to_k, self.to_v = (nn.Linear(context_channels, channels, bias=False) for _ in range(2))
+        self.to_k.weight.data.copy_(attn.to_k.weight)
+        nn.init.zeros_(self.to_v.weight)
+        self.maps = nn.ModuleDict({"to_k_ip": self.to_k, "to_v_ip": self.to_v})
         self.given: Given | None = None
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
@@ -154,6 +162,8 @@ class MapAttention:
             result = attend(query, key, value, attn.heads)
         else:
             result = attend_and_map(query, key, value, attn, self.given)
+            seen = attend(query, self.to_k(self.given.context), self.to_v(self.given.context), attn.heads)
+            result = result + self.given.context_scale * seen
         return attn.to_out[1](attn.to_out[0](result))
 
 

@@ -458,9 +458,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes beside and renames, so that a reader or a kill never meets half a file."""
+    """Writes beside and renames, so that a reader, a kill or another process that writes it never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{rank()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     write(temporary)
     os.replace(temporary, path)
 

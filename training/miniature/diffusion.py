@@ -129,10 +129,10 @@ class Captions:
         self.noun_ids = texts.ids(list(labels))[:, :NOUN_TOKENS].to(texts.device)
         self.noun_of_row = on([labels[label] for label in pool.labels])
 
-    def draw(self, rows: Tensor, no_text: float) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, rows: Tensor, no_text: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """
         Rows [n] → states [n, 77, D], the subject's tokens [n, 77], and which are to have no condition at all [n]; of the
-        share `no_text` the texts alone are left empty.
+        share `no_text`, which may be one for each row [n], the texts alone are left empty.
         """
         chance = torch.rand(3, len(rows), device=rows.device)
         empty, bare, silent = chance[0] < EMPTY_TEXT, chance[1] < BARE_TEXT, chance[2] < no_text
@@ -174,7 +174,7 @@ class Examples:
         first = self.pairs[torch.randint(len(self.pairs), (with_reference,), device=self.device)]
         return torch.cat([first, torch.randint(len(self.latents), (n - with_reference,), device=self.device)])
 
-    def target(self, rows: Tensor, no_text: float = 0.0) -> Target:
+    def target(self, rows: Tensor, no_text: float | Tensor = 0.0) -> Target:
         noisy, epsilon, timesteps = self.noise.draw(self.latents[rows].float())
         return Target(noisy, epsilon, timesteps, *self.captions.draw(rows, no_text), self.masks[rows].float())
 

@@ -1,4 +1,4 @@
-"""The baseline, and where stage 2's context maps start from: IP-Adapter on the miniature's UNet.
+"""The baseline, and where stage 2's context maps start from: IP-Adapter on the miniature's UNet, from what that was told through.
 
     python -m training.miniature.ip_adapter --minutes 10 --out .moma/training/ip_adapter
 
@@ -53,8 +53,10 @@ def main() -> None:
     torch.manual_seed(o.seed)
     adapters = Adapters(unet).to(o.device)
     learner = IpAdapter(adapters)
-    if (o.out / "adapter.pt").exists():
-        learner.start_from(o.out / "adapter.pt")
+    for start in (o.out / "adapter.pt", o.beside("unet") / "context.pt"):
+        if start.exists():
+            learner.start_from(start)
+            break
 
     def denoise(model: IpAdapter, noisy: Tensor, timesteps: Tensor, states: Tensor, seen: Tensor) -> Tensor:
         with adapters.given(Given(context=model.image_proj(seen))):

@@ -6,8 +6,7 @@ Image and text encoders, MLLM and UNet are frozen. A sample has its thing's refe
 partner: it goes through the UNet once at t = 0 with its noun, which gives every self-attention K_ref and V_ref; the
 target is denoised with its text, the context embedding that stage 1's MLLM gives, and the subject branch. m_gen is the
 thing's true area in the target (at sampling it is read off the cross-attentions, which are frozen here and so have
-nothing to learn from it), or 1 everywhere for one sample in ten and for t ≥ 950, where sampling has no mask yet and the
-subject branch is off.
+nothing to learn from it), or 1 everywhere for t ≥ 950, where sampling has no mask yet and the subject branch is off.
 
 Writes OUT/adapters.pt: {"projectors", "self_cross_attentions"}, part of the layout of attn_adapters_projectors.th.
 """
@@ -28,7 +27,6 @@ from training.miniature.pool import Pool, Rows, digest_of_file
 from training.miniature.stage1 import Questions, Vision, open_mllm
 from training.miniature.towers import EMBEDDING
 
-UNMASKED = 0.1
 SCALE_FASTER = 20.0  # maps behind a scale of zero learn nothing until it opens
 
 
@@ -112,10 +110,9 @@ def main() -> None:
         rows = examples.draw(o.batch, with_reference=o.batch)
         target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
-        unmasked = early | examples.chance(o.batch, UNMASKED)
         predicted = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
-            target.masks.masked_fill(unmasked[:, None, None, None], 1), examples.reference_latents(seen),
+            target.masks.masked_fill(early[:, None, None, None], 1), examples.reference_latents(seen),
             examples.captions.nouns(rows), examples.masks[seen].float(), (~early).float(),
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)

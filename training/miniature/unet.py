@@ -2,14 +2,18 @@
 
     python -m training.miniature.unet --minutes 45 --out .moma/training/unet
 
-The text encoder is CLIP's, frozen. Two things that billions of pictures teach Stable Diffusion would take longer here
+The text encoder is CLIP's, frozen. Three things that billions of pictures teach Stable Diffusion would take longer here
 than all the rest, so they are asked for:
 - The noun's cross-attention maps are drawn a little towards the thing's true area: the method takes its masks from them.
 - Three quarters of the samples also see their thing's reference, through maps at the self-attentions that are no part of
   the UNet: so queries and keys of the same thing in two pictures come to match, which is what the subject branch,
   that starts from zero on the frozen network, lives on.
+- Half of the samples also see their own picture's embedding, through maps at the cross-attentions that are no part of the
+  UNet either, and half of those nothing else: captions tell so much of this small world's pictures that maps which are
+  learned on a network trained by text alone add nothing to them.
 
-Writes OUT/unet (diffusers layout) and OUT/borrowing.pt, the maps, from which stage 2's subject maps may start.
+Writes OUT/unet (diffusers layout); OUT/borrowing.pt, from which stage 2's subject maps start; and OUT/context.pt, from
+which IP-Adapter's start, in its layout.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ from torch import Tensor, nn
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
 from training.miniature.common import earlier, options, replace_folder, save_tensors, train
 from training.miniature.diffusion import SUBJECT_BRANCH_BELOW_TIMESTEP, Examples
+from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
+from training.miniature.stage1 import Vision
+from training.miniature.towers import EMBEDDING
 
 CONFIG = {
     "sample_size": 16,
@@ -37,7 +44,8 @@ CONFIG = {
 }
 MAP_WEIGHT = 0.05
 BORROWING = 0.75  # share of the samples that see their thing's reference
-UNMASKED = 0.1  # share of the samples whose reference may show anywhere
+TOLD = 0.5  # share of the samples that see their picture's embedding
+TOLD_ALONE = 0.5  # share of those that have no text
 
 
 @torch.no_grad()
@@ -50,20 +58,27 @@ def start_well(unet: UNet2DConditionModel) -> None:
 
 
 class Learner(nn.Module):
-    """The UNet with the maps that it borrows through."""
+    """The UNet with the maps that it borrows and is told through."""
 
     def __init__(self, unet: UNet2DConditionModel):
         super().__init__()
         self.unet = unet
-        maps = []
-        for name in unet.attn_processors:
+        maps, context = [], {}
+        for number, name in enumerate(unet.attn_processors):
             attn = unet.get_submodule(name.removesuffix(".processor"))
             if name.endswith("attn1.processor"):
                 attn.set_processor(processor := BorrowingAttention(attn.to_q.in_features))
                 maps.append(processor.maps)
             else:
-                attn.set_processor(MapAttention())
+                attn.set_processor(processor := MapAttention(attn))
+                context[str(number)] = processor.maps
         self.maps = nn.ModuleList(maps)
+        self.context = nn.ModuleDict(
+            {
+                "image_proj": ImageProjection(EMBEDDING, unet.config.cross_attention_dim),
+                "ip_adapter": nn.ModuleDict(context),
+            }
+        )
 
     def forward(
         self,
@@ -71,6 +86,8 @@ class Learner(nn.Module):
         timesteps: Tensor,
         states: Tensor,
         subject_tokens: Tensor,
+        embeddings: Tensor,
+        told: Tensor,
         reference: Tensor,
         nouns: Tensor,
         gate: Tensor,
@@ -78,8 +95,8 @@ class Learner(nn.Module):
         strength: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """
-        x_t [n, C, h, w], t [n], text states [n, 77, D], the noun's places in them [n, 77]; of the first m samples the
-        reference [m, C, h, w], the noun's states, the target's and the reference's mask [m, 1, h, w] and β [m]
+        x_t [n, C, h, w], t [n], text states [n, 77, D], the noun's places in them [n, 77], picture embeddings [n, E] and
+        which samples see them [n] of 0 and 1; of the first m samples the reference [m, C, h, w], the noun's states, the target's and the reference's mask [m, 1, h, w] and β [m]
         → ε [n, C, h, w], the noun's map [n, 1, h, w].
         """
         borrowing = [p for p in self.unet.attn_processors.values() if isinstance(p, BorrowingAttention)]
@@ -90,7 +107,10 @@ class Learner(nn.Module):
             for processor in mapping:
                 processor.given = None
             self.unet(reference, torch.zeros_like(timesteps[: len(reference)]), nouns)
-        given = Given(subject_tokens=subject_tokens, gate=gate, reference_mask=reference_mask, strength=strength)
+        given = Given(
+            subject_tokens=subject_tokens, context=self.context["image_proj"](embeddings), context_scale=told[:, None, None],
+            gate=gate, reference_mask=reference_mask, strength=strength,
+        )  # fmt: skip
         for processor in borrowing:
             processor.reading, processor.given = False, given
         for processor in mapping:
@@ -101,7 +121,9 @@ class Learner(nn.Module):
 
 def main() -> None:
     o = options("unet", minutes=45, batch_cpu=16, batch_gpu=1024)
-    examples = Examples(o, Pool(o.beside("pool"), shards=o.shards))
+    pool = Pool(o.beside("pool"), shards=o.shards)
+    examples = Examples(o, pool)
+    embeddings = Vision(o.beside("clip") / "image_encoder", o.device).embeddings(pool).on(o.device)
     torch.manual_seed(o.seed)
     unet = earlier(o.out / "unet", UNet2DConditionModel)
     if unet is None:
@@ -113,14 +135,14 @@ def main() -> None:
 
     def losses(model: Learner):
         rows = examples.draw(o.batch, with_reference=borrowing)
-        target, seen = examples.target(rows), examples.references(rows[:borrowing])
+        told = examples.chance(o.batch, TOLD)
+        target, seen = examples.target(rows, told * TOLD_ALONE), examples.references(rows[:borrowing])
+        pictures = torch.where(target.empty[:, None], 0, embeddings[rows].float())
         early = target.timesteps[:borrowing] >= SUBJECT_BRANCH_BELOW_TIMESTEP
-        unmasked = examples.chance(borrowing, UNMASKED)
         predicted, maps = predict(
-            model, target.noisy, target.timesteps, target.states, target.subject_tokens,
+            model, target.noisy, target.timesteps, target.states, target.subject_tokens, pictures, told.float(),
             examples.reference_latents(seen), examples.captions.nouns(rows[:borrowing]),
-            target.masks[:borrowing].masked_fill(unmasked[:, None, None, None], 1),
-            examples.masks[seen].float(), (~early).float(),
+            target.masks[:borrowing], examples.masks[seen].float(), (~early).float(),
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         half = lambda which: (predicted[which].detach() - target.epsilon[which]).square().mean()
@@ -134,10 +156,14 @@ def main() -> None:
     def publish(average: Learner) -> None:
         replace_folder(o.out / "unet", average.unet.save_pretrained)
         save_tensors(o.out / "borrowing.pt", average.maps.state_dict())
+        save_tensors(o.out / "context.pt", {name: part.state_dict() for name, part in average.context.items()})
 
     learner = Learner(unet)
     if (o.out / "borrowing.pt").exists():
         learner.maps.load_state_dict(torch.load(o.out / "borrowing.pt", weights_only=True))
+    if (o.out / "context.pt").exists():
+        for name, saved in torch.load(o.out / "context.pt", weights_only=True).items():
+            learner.context[name].load_state_dict(saved)
     train(o, learner, losses, publish, learning_rate=1e-3, weight_decay=0.01, ema_decay=0.999)
 
 

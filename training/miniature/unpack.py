@@ -61,7 +61,9 @@ def unpack_torch_files(bundle: Path, root: Path) -> None:
     for folder in ("ip_adapter", "stage1", "stage2"):
         (root / folder).mkdir(parents=True)
     load = lambda file: {part: floats(tensors) for part, tensors in torch.load(bundle / file, weights_only=True).items()}
-    torch.save(load(IP_ADAPTER_FILE), root / "ip_adapter/adapter.pt")
+    adapter = load(IP_ADAPTER_FILE)
+    torch.save(adapter, root / "ip_adapter/adapter.pt")
+    torch.save(adapter, root / "unet/context.pt")
     learned = load(MOMA_FILE)
     mllm = learned.pop("llm_mapping")
     torch.save(learned, root / "stage2/adapters.pt")
