@@ -132,6 +132,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     await write(token)
     await promise()
     await world.assets.write(tenant, [{ bytes: photo, contentType: png, widthPx: 1, heightPx: 1 }])
+    await world.assets.reserve(tenant, 2)
     world.advance(defaultLimits.uploadKeptMs + 1)
     await sweepOnce({ ...world, limits: defaultLimits })
     await sweepOnce({ ...world, limits: defaultLimits })

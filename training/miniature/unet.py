@@ -96,8 +96,8 @@ class Learner(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """
         x_t [n, C, h, w], t [n], text states [n, 77, D], the noun's places in them [n, 77], picture embeddings [n, E] and
-        which samples see them [n] of 0 and 1; of the first m samples the reference [m, C, h, w], the noun's states, the target's and the reference's mask [m, 1, h, w] and β [m]
-        → ε [n, C, h, w], the noun's map [n, 1, h, w].
+        which samples see them [n] of 0 and 1; of the first m samples the reference [m, C, h, w], the noun's states, the
+        target's and the reference's mask [m, 1, h, w] and β [m] → ε [n, C, h, w], the noun's map [n, 1, h, w].
         """
         borrowing = [p for p in self.unet.attn_processors.values() if isinstance(p, BorrowingAttention)]
         mapping = [p for p in self.unet.attn_processors.values() if isinstance(p, MapAttention)]

@@ -129,7 +129,7 @@ export async function attempt(
   /** The finished pictures' masks are those of the last step: they are encoded while the pictures are decoded. */
   let lastPlanes: { readonly mask: GreyImage; readonly encoded: Promise<Uint8Array> }[] = []
   /** Places for the finished pictures, made meanwhile too. */
-  let reserved: Promise<readonly Place[]> | undefined
+  let reserved: Promise<readonly Place[] | undefined> | undefined
   const encodedPlane = (mask: GreyImage): Promise<Uint8Array> => {
     const last = lastPlanes.find((one) => Buffer.compare(one.mask.pixels, mask.pixels) === 0)
     if (last) return last.encoded
@@ -143,9 +143,8 @@ export async function attempt(
     step = event.step
     if (step === request.steps) {
       lastPlanes = event.masks.map((mask) => ({ mask, encoded: encodedPlane(mask) }))
-      reserved = store.reserve(run, request.count)
-      // Why there are no pictures is said first.
-      reserved.catch(() => undefined)
+      // Where that fails, places are made when there is something to be put there.
+      reserved = store.reserve(run, request.count).catch(() => undefined)
     }
     etaMs = clock.stepped(step)
     previews.offer(step, event.previews[0]!, event.masks[0]!)
