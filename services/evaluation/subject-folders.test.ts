@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { findSubjects } from './subject-folders.ts'
@@ -44,6 +44,14 @@ test('photos by name, masks by the same name, labels from the nearest that says 
     { path: join(root, 'bear_plushie/02.jpg'), maskPath: null },
   ])
   expect(list?.prompts).toBeNull()
+})
+
+test('a selection of a dataset may be links to its folders; a link that leads nowhere is passed over', async () => {
+  const dataset = withFiles({ 'dog/00.png': '', 'cat/00.png': '' })
+  const selection = withFiles({})
+  symlinkSync(join(dataset, 'cat'), join(selection, 'cat'))
+  symlinkSync(join(dataset, 'horse'), join(selection, 'horse'))
+  expect((await findSubjects(selection)).subjects.map(({ name }) => name)).toEqual(['cat'])
 })
 
 test.each<[string, Record<string, string>, string]>([

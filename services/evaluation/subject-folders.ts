@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { extname, join, parse } from 'node:path'
 import { systemCode } from '../lib/bundles/errors.ts'
 import { ImageError } from '../lib/images/image.ts'
@@ -48,7 +49,9 @@ export async function findSubjects(folder: string): Promise<SubjectCollection> {
   })
   const content = await readOptional(join(folder, 'prompts_and_classes.txt'))
   const list = content === null ? null : parseDreamBoothFile(content)
-  const names = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map(({ name }) => name)
+  const visible = entries.filter(({ name }) => !name.startsWith('.'))
+  const areFolders = await Promise.all(visible.map((entry) => isFolder(entry, folder)))
+  const names = visible.filter((_, i) => areFolders[i]).map(({ name }) => name)
   const found = await Promise.all(names.sort().map((name) => readSubjectFolder(folder, name, list)))
   const subjects = found.filter((subject) => subject !== null)
   if (subjects.length < 1 || subjects.length > mostSubjects) {
@@ -57,6 +60,13 @@ export async function findSubjects(folder: string): Promise<SubjectCollection> {
     )
   }
   return { subjects, list }
+}
+
+/** Whether it is a folder, or a link to one: selections of a large dataset are links. */
+async function isFolder(entry: Dirent, folder: string): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory()
+  const target = await stat(join(folder, entry.name)).catch(() => null)
+  return target?.isDirectory() === true
 }
 
 async function readSubjectFolder(
