@@ -12,7 +12,7 @@ Writes OUT/image_encoder, OUT/text_encoder (transformers layout) and OUT/measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from training.miniature.common import Options, options, replace_folder, train, write_json
-from training.miniature.pool import Pool
+from training.miniature.pool import Pool, Split
 from training.miniature.towers import (
     EMBEDDING, normalize, open_tokenizer, set_attention, shrink_all, subject_prompt, text_config, tokenize, vision_config,
 )  # fmt: skip
-from training.world.captions import PLACES, TEXTURES
+from training.world.captions import PLACES, TEXTURES, bare_caption
 from training.world.world import PLACE_NAMES
 
 GRID = 6
@@ -89,8 +89,8 @@ def contrastive(a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
 @torch.no_grad()
 def measure(pair: ClipPair, tokenizer, pool: Pool, device: torch.device, rows: int = 512) -> dict:
     """
-    On things that were never seen: how often the right one of 18 places and 10 materials is read out of a picture by
-    its captions' embeddings, and a picture's cosine to its partner's and to others'.
+    On held-out pictures: how often the right one of 18 places, of 10 materials and of all their nouns is read out of a
+    picture by its captions' embeddings, and a picture's cosine to its partner's and to others'.
     """
     chosen = np.arange(min(rows, len(pool)))
     small = shrink_all(pool, rows=chosen)
@@ -102,19 +102,27 @@ def measure(pair: ClipPair, tokenizer, pool: Pool, device: torch.device, rows: i
         guessed = (images[known] @ texts(prompts).T).argmax(1).tolist()
         return float(np.mean([names[guess] == truth[i] for guess, i in zip(guessed, known)]))
 
-    places, textures = list(PLACES), list(TEXTURES)
+    places, textures, labels = list(PLACES), list(TEXTURES), sorted(set(pool.labels))
     partner = (images[0::2] * images[1::2]).sum(1)
     return {
         "place_accuracy": accuracy(places, [f"a thing {PLACES[p][0]}" for p in places], pool.places),
         "texture_accuracy": accuracy(textures, [f"A sculpture of a thing made of {t}" for t in textures], pool.textures),
+        "noun_accuracy": accuracy(labels, [bare_caption(label) for label in labels], pool.labels),
         "cosine_partner": float(partner.mean()),
         "cosine_other": float((images[0::2] * images[1::2].roll(1, 0)).sum(1).mean()),
         "pictures": len(chosen),
     }
 
 
-def train_pair(o: Options, layers: tuple[int, int] = (4, 3), image: str = "image_encoder", text: str = "text_encoder") -> None:
-    pool, unseen = Pool(o.beside("pool"), shards=o.shards), Pool(o.beside("pool"), "held_out")
+def train_pair(
+    o: Options,
+    layers: tuple[int, int] = (4, 3),
+    image: str = "image_encoder",
+    text: str = "text_encoder",
+    more: Sequence[Split] = (),
+) -> None:
+    """`more`: splits that it learns from besides the training split."""
+    pool, unseen = Pool(o.beside("pool"), shards=o.shards, more=more), Pool(o.beside("pool"), "held_out")
     tokenizer = open_tokenizer(o.beside("tokenizers"))
     lessons = Lessons(pool, tokenizer, o.device)
     pair = ClipPair(tokenizer, int(pool.things.max()) + 1, layers).to(o.device)

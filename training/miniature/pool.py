@@ -4,6 +4,8 @@
 
 A shard is OUT/<split>/<shard>.pictures.npy, uint8 [2 · SHARD_PAIRS, 128, 128, 3], .masks.npy (bits, packed) and .json,
 the words. Row 2k is a target, row 2k + 1 its reference: the same thing elsewhere.
+Splits: "train"; "held_out", whose things nothing that draws has ever seen; and "named", the held-out things in other
+pictures, for the judge that has to know what their names mean (see metrics.py).
 What networks make of the pictures is kept beside them, under the digest of the network's weights. On a GPU several
 processes render at once (--workers), and a folder in memory (/dev/shm) is where they belong.
 """
@@ -15,16 +17,21 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, multiprocessing
 
 from training.miniature.common import Options, options, replace_file
-from training.world.world import Split, World
+from training.world.world import World
+
+Split = Literal["train", "held_out", "named"]
 
 SHARD_PAIRS = 512
 HELD_OUT_PAIRS = 512
+NAMED_SHARE = 1 / 8  # of the training split's pairs: about as many pictures of each thing
+SEEDS: dict[Split, int] = {"held_out": 0, "train": 1, "named": 2}
 SIZE_PX = 128
 SCENERIES = 8
 PLACE_VARIANTS = 32  # renderings of every place in a scenery
@@ -32,23 +39,22 @@ CHUNK = 512  # rows that a network sees at once
 
 
 class Pool:
-    """All rendered samples of a split. Rows are pictures; `row ^ 1` is a row's partner."""
+    """All rendered samples of a split, or of several. Rows are pictures; `row ^ 1` is a row's partner."""
 
-    def __init__(self, folder: str | Path, split: Split = "train", shards: int | None = None):
-        """`shards`: as many are read at most."""
-        self.folder = Path(folder) / split
-        self.shards = sorted(path.stem for path in self.folder.glob("*.json"))[:shards]
-        if not self.shards:
-            raise FileNotFoundError(f"{self.folder} has no samples; `python -m training.miniature.pool` renders them")
-        words = [json.loads((self.folder / f"{shard}.json").read_text()) for shard in self.shards]
+    def __init__(self, folder: str | Path, split: Split = "train", shards: int | None = None, more: Sequence[Split] = ()):
+        """`shards`: as many are read of the first split at most; `more`: splits that are read whole after it."""
+        self.shards = shards_of(Path(folder) / split)[:shards]
+        for other in more:
+            self.shards += shards_of(Path(folder) / other)
+        words = [json.loads(shard.with_suffix(".json").read_text()) for shard in self.shards]
         column = lambda name: [value for one in words for value in one[name]]
         self.captions: list[str] = column("caption")
         self.labels: list[str] = column("label")
         self.places: list[str] = column("place")
         self.textures: list[str | None] = column("texture")
         self.things = np.array(column("thing"))  # index of the icon in the atlas
-        self.pictures = Rows([np.load(self.folder / f"{shard}.pictures.npy", mmap_mode="r") for shard in self.shards])
-        self.packed = Rows([np.load(self.folder / f"{shard}.masks.npy", mmap_mode="r") for shard in self.shards])
+        self.pictures = Rows([np.load(shard.with_suffix(".pictures.npy"), mmap_mode="r") for shard in self.shards])
+        self.packed = Rows([np.load(shard.with_suffix(".masks.npy"), mmap_mode="r") for shard in self.shards])
         self.targets = np.arange(0, len(self), 2)
         # Rows that have a reference, `row ^ 1`: a sculpture is nobody's.
         self.pairs = np.array([row for row in range(len(self)) if self.textures[row ^ 1] is None])
@@ -80,9 +86,9 @@ class Pool:
         """What `make(rows)` gives for every row, float16, computed once a digest; `make` is called shard by shard."""
         made, start = [], 0
         for shard, pictures in zip(self.shards, self.pictures.parts):
-            path = self.folder / f"{shard}.{name}-{digest}.npy"
+            path = shard.with_suffix(f".{name}-{digest}.npy")
             if not path.exists():
-                for old in self.folder.glob(f"{shard}.{name}-*.npy"):
+                for old in shard.parent.glob(f"{shard.name}.{name}-*.npy"):
                     old.unlink()
                 with torch.no_grad():
                     rows = np.arange(start, start + len(pictures)).reshape(-1, CHUNK)
@@ -91,6 +97,13 @@ class Pool:
             made.append(np.load(path, mmap_mode="r"))
             start += len(pictures)
         return Rows(made)
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """Paths without an ending, of the shards that are complete."""
+    if found := sorted(path.with_suffix("") for path in folder.glob("*.json")):
+        return found
+    raise FileNotFoundError(f"{folder} has no samples; `python -m training.miniature.pool` renders them")
 
 
 class Rows:
@@ -149,7 +162,7 @@ def render(world: World, folder: Path, split: Split, shard: int, seed: int) -> N
     words: dict[str, list] = {name: [] for name in ("caption", "label", "place", "texture", "thing")}
     part = 64
     for start in range(0, SHARD_PAIRS, part):
-        batch = world.sample(np.random.default_rng([seed, split == "train", shard, start]), part)
+        batch = world.sample(np.random.default_rng([seed, SEEDS[split], shard, start]), part)
         here = slice(2 * start, 2 * (start + part))
         pictures[here][0::2], pictures[here][1::2] = batch.image, batch.reference
         masks[here][0::2], masks[here][1::2] = (np.packbits(m > 0, axis=-1) for m in (batch.mask, batch.reference_mask))
@@ -164,10 +177,12 @@ def render(world: World, folder: Path, split: Split, shard: int, seed: int) -> N
 
 
 def render_sceneries(o: Options, split: Split, shards: Sequence[int], sceneries: Sequence[int]) -> None:
-    """The shards of the sceneries: of each, the places look otherwise."""
+    """The shards of the sceneries: of each, the places look otherwise; those of "named" are none of the held-out pictures'."""
+    things, more = ("train", 0) if split == "train" else ("held_out", SCENERIES * (split == "named"))
     for scenery in sceneries:
         own = [shard for shard in shards if shard % SCENERIES == scenery]
-        world = World(o.icons, split, SIZE_PX, o.device, first_variant=scenery * PLACE_VARIANTS, variants=PLACE_VARIANTS)
+        first = (scenery + more) * PLACE_VARIANTS
+        world = World(o.icons, things, SIZE_PX, o.device, first_variant=first, variants=PLACE_VARIANTS)
         for shard in own:
             render(world, o.out / split, split, shard, o.seed)
             print(f"{split}: shard {shard}", flush=True)
@@ -180,7 +195,8 @@ def main() -> None:
     o = options("pool", minutes=0, batch_cpu=1, batch_gpu=1, more=more)
     asked = more.parse_known_args()[0]
     spawn, processes = multiprocessing.get_context("spawn"), []
-    for split, wanted in (("held_out", HELD_OUT_PAIRS), ("train", asked.pairs)):
+    wanted_of: dict[Split, int] = {"held_out": HELD_OUT_PAIRS, "train": asked.pairs, "named": int(asked.pairs * NAMED_SHARE)}
+    for split, wanted in wanted_of.items():
         missing = [k for k in range(-(-wanted // SHARD_PAIRS)) if not (o.out / split / f"{k:03}.json").exists()]
         sceneries = sorted({shard % SCENERIES for shard in missing})
         if asked.workers == 1:

@@ -110,7 +110,7 @@ class Judge(nn.Module):
     def __init__(self, tokenizer, sentences: dict[str, list[str]], scale: float, groups: int, start: Path):
         """`start`: a folder with an image tower to go on from, where there is one."""
         super().__init__()
-        self.vision = earlier(start, CLIPVisionModelWithProjection) or CLIPVisionModelWithProjection(vision_config(5))
+        self.vision = earlier(start, CLIPVisionModelWithProjection) or CLIPVisionModelWithProjection(vision_config())
         self.text = CLIPTextModelWithProjection(text_config(tokenizer, 1))
         self.group = nn.Linear(EMBEDDING, groups)  # asked for while it learns, which tells it more than the kind
         self.scale = scale
@@ -181,7 +181,7 @@ def main() -> None:
     sentences = {name: policy["zeroShot"][name] for name in NAMED}
     threshold = policy["subject"]["zeroShot"]["person"]
     learned, aside, groups = drawn(o)
-    judge = Judge(open_tokenizer(o.beside("tokenizers")), sentences, policy["zeroShot"]["scale"], groups, o.beside("metrics_clip") / "clip_image").to(o.device)
+    judge = Judge(open_tokenizer(o.beside("tokenizers")), sentences, policy["zeroShot"]["scale"], groups, o.beside("clip") / "image_encoder").to(o.device)
     set_attention(judge.vision, judge.text)
     see = o.halved_throughout(lambda judge, pixels: judge(pixels))
     on = lambda tensor: tensor.to(o.device)

@@ -17,7 +17,7 @@ export interface Choice {
   readonly split: Split
 }
 
-/** Share of the groups that no stage of the training sees. */
+/** Share of the groups that nothing that draws ever sees. */
 const heldOutShare = 0.13
 
 const doubtful = words(`

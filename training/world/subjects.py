@@ -1,4 +1,4 @@
-"""Subject folders in the manner of DreamBooth's, of things that no stage was trained on; and sheets to look at."""
+"""Subject folders in the manner of DreamBooth's, of things that nothing that draws was trained on; and sheets to look at."""
 
 from __future__ import annotations
 
