@@ -19,8 +19,12 @@ from training.miniature.towers import open_tokenizer, subject_prompt, tokenize
 TIMESTEPS = 1000
 SNR_LIMIT = 5.0  # min-SNR weighting: steps with little noise count less
 SUBJECT_BRANCH_BELOW_TIMESTEP = 950
+RECONTEXTUALIZE, RETEXTURE = 1.0, 0.5  # strength β of the subject branch, by what is asked for
 NOUN_TOKENS = 73  # of 77: what the subject pass reads
 OWN_PICTURE = 0.5  # share of the samples whose reference is the thing in the picture itself
+# Share of the samples that are in a material; in the world an eighth of the pictures are, which is little for ten of them
+# beside 18 places.
+IN_MATERIAL = 0.25
 EMPTY_TEXT = 0.1  # share of the samples without a text, for guidance
 # Share of the samples that have an embedding and no text, where there are embeddings. A caption tells nearly all of this small
 # world's pictures: maps that hardly ever do without one learn to pass the embedding by.
@@ -165,14 +169,23 @@ class Examples:
         self.captions = Captions(self.texts, pool)
         self.latents = latents_of(pool, o.beside("vae") / "vae", o.device).on(o.device)
         self.masks = pool.small_masks().to(o.device)
-        self.pairs = torch.from_numpy(pool.pairs).to(o.device)
-        self.in_material = torch.tensor([texture is not None for texture in pool.textures], device=o.device)
+        in_material = torch.tensor([texture is not None for texture in pool.textures])
+        paired = torch.zeros_like(in_material)
+        paired[torch.from_numpy(pool.pairs)] = True
+        chosen = lambda which: which.nonzero()[:, 0].to(o.device)
+        # Rows in a place, rows in a material; of those that have a reference, and of all.
+        self.paired = chosen(paired & ~in_material), chosen(paired & in_material)
+        self.any = chosen(~in_material), chosen(in_material)
+        self.in_material = in_material.to(o.device)
         self.noise, self.device = Noise(o.device), o.device
 
     def draw(self, n: int, with_reference: int) -> Tensor:
         """n rows, of which the first `with_reference` have one."""
-        first = self.pairs[torch.randint(len(self.pairs), (with_reference,), device=self.device)]
-        return torch.cat([first, torch.randint(len(self.latents), (n - with_reference,), device=self.device)])
+        return torch.cat([self.some(with_reference, *self.paired), self.some(n - with_reference, *self.any)])
+
+    def some(self, n: int, in_place: Tensor, in_material: Tensor) -> Tensor:
+        of = lambda rows: rows[torch.randint(len(rows), (n,), device=self.device)]
+        return torch.where(self.chance(n, IN_MATERIAL), of(in_material), of(in_place))
 
     def target(self, rows: Tensor, no_text: float | Tensor = 0.0) -> Target:
         noisy, epsilon, timesteps = self.noise.draw(self.latents[rows].float())
@@ -186,6 +199,11 @@ class Examples:
         """
         own = (torch.rand(len(rows), device=self.device) < OWN_PICTURE) & ~self.in_material[rows]
         return torch.where(own, rows, rows ^ 1)
+
+    def strength(self, rows: Tensor, timesteps: Tensor) -> Tensor:
+        """β [n] as sampling has it; a subject branch that is learned at one strength and used at another is neither's."""
+        asked = torch.where(self.in_material[rows], RETEXTURE, RECONTEXTUALIZE)
+        return torch.where(timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP, 0, asked)
 
     def reference_latents(self, rows: Tensor) -> Tensor:
         return self.noise.almost_none(self.latents[rows].float())

@@ -113,7 +113,7 @@ def main() -> None:
         predicted = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
             target.masks.masked_fill(early[:, None, None, None], 1), examples.reference_latents(seen),
-            examples.captions.nouns(rows), examples.masks[seen].float(), (~early).float(),
+            examples.captions.nouns(rows), examples.masks[seen].float(), examples.strength(rows, target.timesteps),
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
 from training.miniature.common import earlier, options, replace_folder, save_tensors, train
-from training.miniature.diffusion import SUBJECT_BRANCH_BELOW_TIMESTEP, Examples
+from training.miniature.diffusion import Examples
 from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
 from training.miniature.stage1 import Vision
@@ -138,11 +138,11 @@ def main() -> None:
         told = examples.chance(o.batch, TOLD)
         target, seen = examples.target(rows, told * TOLD_ALONE), examples.references(rows[:borrowing])
         pictures = torch.where(target.empty[:, None], 0, embeddings[rows].float())
-        early = target.timesteps[:borrowing] >= SUBJECT_BRANCH_BELOW_TIMESTEP
+        strength = examples.strength(rows[:borrowing], target.timesteps[:borrowing])
         predicted, maps = predict(
             model, target.noisy, target.timesteps, target.states, target.subject_tokens, pictures, told.float(),
             examples.reference_latents(seen), examples.captions.nouns(rows[:borrowing]),
-            target.masks[:borrowing], examples.masks[seen].float(), (~early).float(),
+            target.masks[:borrowing], examples.masks[seen].float(), strength,
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         half = lambda which: (predicted[which].detach() - target.epsilon[which]).square().mean()
