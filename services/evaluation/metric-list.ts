@@ -75,7 +75,10 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
   },
 }
 
-/** An ordering of methods that the paper states (supplement, B2 and Table 1): `better` has the larger value. */
+/**
+ * An ordering of methods that the paper states (supplement, B2 and Table 1), or that its claim to keep a thing's details
+ * implies: `better` has the larger value.
+ */
 export interface StatedOrdering {
   readonly metric: MetricName
   readonly better: Method
@@ -93,8 +96,12 @@ const ordering = (metric: MetricName, worse: Method, statement: string): StatedO
 export const statedOrderings: readonly StatedOrdering[] = [
   ordering('clipTContext', 'no-mask', 'without the mask CLIP-T falls'),
   ordering('clipI', 'no-subject', 'without the subject branch CLIP-I falls'),
+  ordering('dino', 'no-subject', "the subject branch carries the thing's details"),
   ordering('clipTContext', 'no-mllm', "the MLLM's context features are what the prompt's following rests on"),
+  ordering('clipTTexture', 'no-mllm', "the MLLM's context features are what a new material rests on"),
   ordering('clipI', 'no-mllm', "the MLLM's context features are what the thing's likeness rests on"),
+  ordering('dino', 'ip-adapter', "MoMA keeps the thing's details better than IP-Adapter"),
+  ordering('clipI', 'ip-adapter', 'MoMA keeps the thing better than IP-Adapter'),
   ordering('clipTContext', 'ip-adapter', "MoMA's CLIP-T(c) is above IP-Adapter's"),
   ordering('clipTTexture', 'ip-adapter', "MoMA's CLIP-T(t) is above IP-Adapter's"),
 ]
