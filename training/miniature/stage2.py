@@ -4,9 +4,10 @@
 
 Image and text encoders, MLLM and UNet are frozen. A sample has its thing's reference, in the picture itself or in its
 partner: it goes through the UNet once at t = 0 with its noun, which gives every self-attention K_ref and V_ref; the
-target is denoised with its text, the context embedding that stage 1's MLLM gives, and the subject branch. m_gen is the
-thing's true area in the target (at sampling it is read off the cross-attentions, which are frozen here and so have
-nothing to learn from it), or 1 everywhere for t ≥ 950, where sampling has no mask yet and the subject branch is off.
+target is denoised with its text, the context embedding that stage 1's MLLM gives, and the subject branch. m_gen is what
+sampling has: the mask that the frozen cross-attentions tell, soft and a little too large, by which the subject branch has
+to learn what it must not paint; for half of the samples the thing's true area, for t ≥ 950 1 everywhere, where sampling
+has no mask yet and the subject branch is off.
 
 Writes OUT/adapters.pt: {"projectors", "self_cross_attentions"}, part of the layout of attn_adapters_projectors.th.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.miniature.attention import Adapters, Given
+from training.miniature.attention import Adapters, Given, combine_maps
 from training.miniature.common import Options, options, save_tensors, train
 from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet
 from training.miniature.ip_adapter import TEXT_CHANNELS
@@ -27,6 +28,7 @@ from training.miniature.pool import Pool, Rows, digest_of_file
 from training.miniature.stage1 import Questions, Vision, open_mllm
 from training.miniature.towers import EMBEDDING
 
+TRUE_AREA = 0.5  # share of the samples whose m_gen is the thing's true area
 SCALE_FASTER = 20.0  # maps behind a scale of zero learn nothing until it opens
 
 
@@ -92,14 +94,21 @@ def main() -> None:
         timesteps: Tensor,
         states: Tensor,
         context: Tensor,
+        subject_tokens: Tensor,
         gate: Tensor,
+        told: Tensor,
         reference: Tensor,
         nouns: Tensor,
         reference_mask: Tensor,
         strength: Tensor,
     ) -> Tensor:
-        with torch.no_grad(), adapters.reading():
-            unet(reference, torch.zeros_like(timesteps), nouns)
+        """`gate` [n, 1, h, w] where `told` [n] is False; where it is True the mask that the cross-attentions tell."""
+        with torch.no_grad():
+            with adapters.reading():
+                unet(reference, torch.zeros_like(timesteps), nouns)
+            with adapters.given(Given(subject_tokens=subject_tokens)) as maps:
+                unet(noisy, timesteps, states)
+            gate = torch.where(told[:, None, None, None], combine_maps(maps, gate.shape[-2:]), gate)
         given = Given(context=model.projectors(context), gate=gate, reference_mask=reference_mask, strength=strength)
         with adapters.given(given):
             return unet(noisy, timesteps, states).sample
@@ -110,9 +119,11 @@ def main() -> None:
         rows = examples.draw(o.batch, with_reference=o.batch)
         target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
+        has_map = target.subject_tokens.any(1) & ~early & ~examples.chance(o.batch, TRUE_AREA)
         predicted = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
-            target.masks.masked_fill(early[:, None, None, None], 1), examples.reference_latents(seen),
+            target.subject_tokens, target.masks.masked_fill(early[:, None, None, None], 1), has_map,
+            examples.reference_latents(seen),
             examples.captions.nouns(rows), examples.masks[seen].float(), examples.strength(rows, target.timesteps),
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
