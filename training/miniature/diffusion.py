@@ -19,7 +19,7 @@ from training.miniature.towers import open_tokenizer, subject_prompt, tokenize
 TIMESTEPS = 1000
 SNR_LIMIT = 5.0  # min-SNR weighting: steps with little noise count less
 SUBJECT_BRANCH_BELOW_TIMESTEP = 950
-RECONTEXTUALIZE, RETEXTURE = 1.0, 0.5  # strength β of the subject branch, by what is asked for
+RECONTEXTUALIZE, RETEXTURE = 1.0, 0.5  # the paper's strength β of the subject branch, by what is asked for
 NOUN_TOKENS = 73  # of 77: what the subject pass reads
 OWN_PICTURE = 0.5  # share of the samples whose reference is the thing in the picture itself
 # Share of the samples that are in a material; in the world an eighth of the pictures are, which is little for ten of them
@@ -201,7 +201,7 @@ class Examples:
         return torch.where(own, rows, rows ^ 1)
 
     def strength(self, rows: Tensor, timesteps: Tensor) -> Tensor:
-        """β [n] as sampling has it; a subject branch that is learned at one strength and used at another is neither's."""
+        """β [n], by the task as the paper samples: a subject branch that is learned at full strength overpaints materials."""
         asked = torch.where(self.in_material[rows], RETEXTURE, RECONTEXTUALIZE)
         return torch.where(timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP, 0, asked)
 

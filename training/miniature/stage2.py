@@ -102,13 +102,15 @@ def main() -> None:
         reference_mask: Tensor,
         strength: Tensor,
     ) -> Tensor:
-        """`gate` [n, 1, h, w] where `told` [n] is False; where it is True the mask that the cross-attentions tell."""
+        """`told` [m]: which of the first m samples take the mask that the cross-attentions tell in the place of `gate`'s."""
+        m = len(told)
         with torch.no_grad():
             with adapters.reading():
                 unet(reference, torch.zeros_like(timesteps), nouns)
-            with adapters.given(Given(subject_tokens=subject_tokens)) as maps:
-                unet(noisy, timesteps, states)
-            gate = torch.where(told[:, None, None, None], combine_maps(maps, gate.shape[-2:]), gate)
+            with adapters.given(Given(subject_tokens=subject_tokens[:m])) as maps:
+                unet(noisy[:m], timesteps[:m], states[:m])
+            first = torch.where(told[:, None, None, None], combine_maps(maps, gate.shape[-2:]), gate[:m])
+            gate = torch.cat([first, gate[m:]])
         given = Given(context=model.projectors(context), gate=gate, reference_mask=reference_mask, strength=strength)
         with adapters.given(given):
             return unet(noisy, timesteps, states).sample
@@ -119,10 +121,10 @@ def main() -> None:
         rows = examples.draw(o.batch, with_reference=o.batch)
         target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
-        has_map = target.subject_tokens.any(1) & ~early & ~examples.chance(o.batch, TRUE_AREA)
+        told = (target.subject_tokens.any(1) & ~early)[: o.batch - int(o.batch * TRUE_AREA)]
         predicted = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
-            target.subject_tokens, target.masks.masked_fill(early[:, None, None, None], 1), has_map,
+            target.subject_tokens, target.masks.masked_fill(early[:, None, None, None], 1), told,
             examples.reference_latents(seen),
             examples.captions.nouns(rows), examples.masks[seen].float(), examples.strength(rows, target.timesteps),
         )  # fmt: skip
