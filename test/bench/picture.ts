@@ -14,7 +14,7 @@ const { values: options } = parseArgs({
 })
 const ways = [
   { name: "50 steps of ddim, the paper's", more: ['--sampler', 'ddim', '--steps', '50'] },
-  { name: '12 steps of unipc', more: ['--sampler', 'unipc', '--steps', '12'] },
+  { name: '16 steps of unipc', more: ['--sampler', 'unipc', '--steps', '16'] },
 ]
 const moma = fileURLToPath(new URL('../../bin/moma.js', import.meta.url))
 

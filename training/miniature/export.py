@@ -32,8 +32,8 @@ from training.world.captions import PLACES, TEXTURES
 NAME = "moma-mini"
 MOMA_FILE = "moma/attn_adapters_projectors.th"
 IP_ADAPTER_FILE = "ip-adapter/ip-adapter_sd15.bin"
-# A little less than was learned at (1, 0.5): the mask that sampling goes by is a little larger than the thing.
-STRENGTH = {"recontextualize": 0.9, "retexture": 0.4}
+# Less than was learned at (1, 0.5): the mask that sampling goes by is a little larger than the thing.
+STRENGTH = {"recontextualize": 0.95, "retexture": 0.3}
 MOST = 0.5  # of persons: what a judge must find at least
 ZERO_SHOT_FILE = "zero-shot/model.safetensors"
 NOT_OF_THE_NETWORK = ("architectures", "transformers_version", "dtype", "initializer_range", "initializer_factor")
