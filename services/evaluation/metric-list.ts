@@ -7,6 +7,7 @@ export const metricNames = [
   'clipI',
   'clipTContext',
   'clipTTexture',
+  'clipT',
   'thingRecognised',
   'placeRecognised',
   'textureRecognised',
@@ -16,8 +17,8 @@ export type MetricName = (typeof metricNames)[number]
 
 export interface Metric {
   readonly title: string
-  /** Which pictures it is taken of. */
-  readonly kind: PromptKind
+  /** Which pictures it is taken of; null for all. */
+  readonly kind: PromptKind | null
   /** One sentence for the report's reader. */
   readonly meaning: string
   readonly of: (measures: Measures) => number | null
@@ -46,6 +47,12 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     title: 'CLIP-T(t)',
     kind: 'texture',
     meaning: "cosine of CLIP's embeddings, picture to its prompt, texture prompts",
+    of: ({ clipT }) => clipT,
+  },
+  clipT: {
+    title: 'CLIP-T',
+    kind: null,
+    meaning: "cosine of CLIP's embeddings, picture to its prompt, prompts of both kinds",
     of: ({ clipT }) => clipT,
   },
   thingRecognised: {
@@ -97,6 +104,7 @@ export const statedOrderings: readonly StatedOrdering[] = [
   ordering('clipTContext', 'no-mask', 'without the mask CLIP-T falls'),
   ordering('clipI', 'no-subject', 'without the subject branch CLIP-I falls'),
   ordering('dino', 'no-subject', "the subject branch carries the thing's details"),
+  ordering('clipT', 'no-mllm', 'without the MLLM CLIP-T falls'),
   ordering('clipTContext', 'no-mllm', "the MLLM's context features are what the prompt's following rests on"),
   ordering('clipTTexture', 'no-mllm', "the MLLM's context features are what a new material rests on"),
   ordering('clipI', 'no-mllm', "the MLLM's context features are what the thing's likeness rests on"),

@@ -26,10 +26,11 @@ describe('a summary', () => {
   ]
   const summary = summarise(results, ['cat', 'can'], ['moma', 'no-mask'])
 
-  test("averages the subjects' means, each kind for itself", () => {
-    const { dino, clipI, clipTContext, clipTTexture, maskIou } = summary.averages.get('moma')!
+  test("averages the subjects' means, each kind for itself, CLIP-T of both too", () => {
+    const { dino, clipI, clipT, clipTContext, clipTTexture, maskIou } = summary.averages.get('moma')!
     expect(dino?.mean).toBeCloseTo((0.3 + 0.5) / 2, 12)
     expect(clipI?.mean).toBeCloseTo(0.8, 12)
+    expect(clipT?.mean).toBeCloseTo(((0.4 + 0.2 + 0.9) / 3 + 0.5) / 2, 12)
     expect(clipTContext).toMatchObject({ subjects: 2, standardError: expect.closeTo(0.1, 12) })
     expect(clipTTexture).toEqual({ mean: 0.9, standardError: null, subjects: 1 })
     expect(maskIou).toBeNull()

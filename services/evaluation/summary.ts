@@ -102,7 +102,8 @@ function groupBySubject(results: readonly Result[]): Map<string, Map<Method, Res
 
 function metricMean(results: readonly Result[], name: MetricName): number | null {
   const { kind, of } = metrics[name]
-  const values = results.filter((result) => result.kind === kind).map(({ measures }) => of(measures))
+  const taken = kind === null ? results : results.filter((result) => result.kind === kind)
+  const values = taken.map(({ measures }) => of(measures))
   return mean(values.filter((value) => value !== null))
 }
 

@@ -283,6 +283,9 @@ pictures: to a judge that has not, a true picture is no likelier with its own no
 ## Evaluated
 
 {evaluated}
+Strengths and steps were chosen on these same things, so the figures flatter a little; what other steps give is told in
+`training/miniature/README.md` under "Steps". The shapes of things are rough, whatever the figures say: look at the grid.
+
 ## Files
 
 | file | parameters |

@@ -108,9 +108,11 @@ def joined(parts: list[Crops]) -> dict[str, Tensor]:
 
 class Judge(nn.Module):
     def __init__(self, tokenizer, sentences: dict[str, list[str]], scale: float, groups: int, start: Path):
-        """`start`: a folder with an image tower to go on from, where there is one."""
+        """`start`: a folder with an image tower to go on from, where there is one that sees as many pixels."""
         super().__init__()
-        self.vision = earlier(start, CLIPVisionModelWithProjection) or CLIPVisionModelWithProjection(vision_config())
+        tower = earlier(start, CLIPVisionModelWithProjection)
+        fits = tower is not None and tower.config.image_size == IMAGE_PX
+        self.vision = tower if fits else CLIPVisionModelWithProjection(vision_config())
         self.text = CLIPTextModelWithProjection(text_config(tokenizer, 1))
         self.group = nn.Linear(EMBEDDING, groups)  # asked for while it learns, which tells it more than the kind
         self.scale = scale
