@@ -110,8 +110,19 @@ whenChromium('the studio', () => {
     await button('Find it in the photo').click()
     await page.waitForURL(/#\/subject\//)
     const found = page.url()
+    // A slow computer: nothing can be drawn or used before the mask is there.
+    await page.evaluate(`{
+      const { decode } = HTMLImageElement.prototype
+      HTMLImageElement.prototype.decode = async function () {
+        HTMLImageElement.prototype.decode = decode
+        await new Promise((resolve) => setTimeout(resolve, 1500))
+        return decode.call(this)
+      }
+    }`)
     await button('Correct the mask').click()
     const canvas = page.getByRole('application')
+    expect(await button('Use this mask').isDisabled()).toBe(true)
+    await page.locator('[role=application][aria-busy=false]').waitFor()
     const box = (await canvas.boundingBox())!
     await page.mouse.move(box.x + 60, box.y + 60)
     await page.mouse.down()
@@ -124,7 +135,12 @@ whenChromium('the studio', () => {
     await canvas.press('Shift+ArrowRight')
     await lookAt('editor')
     await button('Use this mask').click()
-    await page.waitForURL((url) => url.hash.startsWith('#/subject/') && url.href !== found)
+    const refused = page.getByRole('alert').innerText()
+    refused.catch(() => {})
+    await Promise.race([
+      page.waitForURL((url) => url.hash.startsWith('#/subject/') && url.href !== found),
+      refused.then((text) => Promise.reject(new Error(text))),
+    ])
     await button('Correct the mask').waitFor()
     await lookAt('subject')
   }, 60_000)

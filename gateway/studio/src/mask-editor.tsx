@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { Trouble } from './problem'
 
 const undoSteps = 20
 const tint = '#e5338a'
@@ -19,10 +20,13 @@ export function MaskEditor(props: {
   const [size, setSize] = useState(8)
   const [zoom, setZoom] = useState(1)
   const [, redraw] = useState(0)
+  // A stroke made before the mask is there would be painted over by it.
+  const [isOpen, setIsOpen] = useState(false)
+  const [error, setError] = useState<unknown>(null)
   const context = () => canvas.current!.getContext('2d', { willReadFrequently: true })!
   const all = () => context().getImageData(0, 0, canvas.current!.width, canvas.current!.height)
 
-  useEffect(() => void open(canvas.current!, props.photo, props.mask), [])
+  useEffect(() => void open(canvas.current!, props.photo, props.mask).then(() => setIsOpen(true), setError), [])
 
   const remember = () => {
     past.current = [...past.current, all()].slice(-undoSteps)
@@ -55,6 +59,7 @@ export function MaskEditor(props: {
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
   }
   const onKey = (event: KeyboardEvent) => {
+    if (!isOpen) return
     const moves: Record<string, [number, number]> = {
       ArrowLeft: [-1, 0],
       ArrowRight: [1, 0],
@@ -88,6 +93,7 @@ export function MaskEditor(props: {
 
   return (
     <section class="editor" aria-label="Mask editor">
+      <Trouble error={error} />
       <div class="row" role="toolbar" aria-label="Brush">
         <button type="button" aria-pressed={!erases} onClick={() => setErases(false)}>
           Add
@@ -126,10 +132,11 @@ export function MaskEditor(props: {
             ref={canvas}
             tabIndex={0}
             role="application"
+            aria-busy={!isOpen}
             aria-label="Mask: arrows move the brush, space paints, shift with arrows draws, control Z undoes"
             onKeyDown={onKey}
             onPointerDown={(event) => {
-              if (event.button !== 0 || !event.isPrimary) return
+              if (!isOpen || event.button !== 0 || !event.isPrimary) return
               canvas.current!.setPointerCapture(event.pointerId)
               remember()
               last.current = null
@@ -145,7 +152,7 @@ export function MaskEditor(props: {
         </div>
       </section>
       <div class="row">
-        <button type="button" class="primary" onClick={finish}>
+        <button type="button" class="primary" disabled={!isOpen} onClick={finish}>
           Use this mask
         </button>
         <button type="button" onClick={props.onCancel}>
