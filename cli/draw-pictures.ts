@@ -3,6 +3,7 @@ import { createPipeline, featureBytes, type GenerationEvent } from '../services/
 import { type CompleteRequest, completeRequest } from '../services/generation/request.ts'
 import { readSubject, segmentationOf } from '../services/generation/subject.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
+import type { PictureSigner } from '../services/lib/images/content-credentials.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
 import type { NetworkPool } from '../services/lib/runtime/pool.ts'
 import { openBundleServices } from './bundle-services.ts'
@@ -18,7 +19,7 @@ export async function drawPictures(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { bundle, rehearsal, request, files, sizePx, folder } = asked
+  const { bundle, rehearsal, request, files, sizePx, folder, signer } = asked
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
   const services = await openBundleServices(bundle, pool)
@@ -36,7 +37,7 @@ export async function drawPictures(
     for await (const event of events) {
       await show(progress, event)
       if (event.kind !== 'image') continue
-      const path = await writePicture(folder, options, complete, event)
+      const path = await writePicture(folder, options, complete, event, signer)
       progress.done()
       const line = {
         path,
@@ -68,11 +69,13 @@ async function writePicture(
   options: GenerateOptions,
   request: CompleteRequest,
   event: ImageEvent,
+  signer: PictureSigner | null,
 ): Promise<string> {
-  const bytes = await encodeImage(event.image, 'png', {
+  const encoded = await encodeImage(event.image, 'png', {
     seed: BigInt(event.seed),
     settings: pictureSettings(options.bundle, options.label, request),
   })
+  const bytes = signer ? await signer.sign(encoded) : encoded
   return writeInto(folder, pictureName(options.label, request, event.seed), bytes)
 }
 

@@ -109,7 +109,7 @@ async function generate(options: GenerateOptions): Promise<void> {
   const draw = async (signal: AbortSignal) => {
     // Only now, and bit by bit: the pool's threads start, and load, while the next is read.
     const { readRequest } = await import('./read-request.ts')
-    const asked = await readRequest(options)
+    const asked = await readRequest(options, progress.note)
     const { firstNetworks } = await import('./first-networks.ts')
     pool.prepare(await firstNetworks(asked.bundle, pool, asked.files.mask === null))
     const { drawPictures } = await import('./draw-pictures.ts')

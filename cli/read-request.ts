@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs'
 import { checkSize, completeRequest, type GenerationRequest } from '../services/generation/request.ts'
 import type { SubjectFiles } from '../services/generation/subject.ts'
 import { type Bundle, bundleState, openBundle } from '../services/lib/bundles/bundles.ts'
+import type { PictureSigner } from '../services/lib/images/content-credentials.ts'
 import { defaultImageLimits } from '../services/lib/images/limits.ts'
 import { requireProvider } from '../services/lib/runtime/providers.ts'
 import type { ExecutionProvider } from '../services/lib/runtime/recipe.ts'
@@ -37,10 +38,12 @@ export interface Asked {
   readonly sizePx: number
   /** Absolute; the pictures go there. */
   readonly folder: string
+  /** Signs the pictures; null where the environment names nobody. */
+  readonly signer: PictureSigner | null
 }
 
 /** Reads what can be wrong with a request but for what the pictures show, before anything of the bundle is opened. */
-export async function readRequest(options: GenerateOptions): Promise<Asked> {
+export async function readRequest(options: GenerateOptions, warn: (message: string) => void): Promise<Asked> {
   const bundle = await openBundle(options.bundle)
   const rehearsal = (await bundleState(bundle)).kind === 'rehearsal'
   await requireProvider(options.provider)
@@ -55,7 +58,16 @@ export async function readRequest(options: GenerateOptions): Promise<Asked> {
   const photo = await readInput('--image', image)
   const maskFile = mask === undefined ? null : await readInput('--mask', mask)
   const files = { photo, mask: maskFile, label }
-  return { bundle, rehearsal, request, files, sizePx, folder: await checkOutFolder(options.out) }
+  const signer = await readSigner(warn)
+  return { bundle, rehearsal, request, files, sizePx, folder: await checkOutFolder(options.out), signer }
+}
+
+/** What it takes is read only where somebody signs. */
+async function readSigner(warn: (message: string) => void): Promise<PictureSigner | null> {
+  const { MOMA_C2PA_CERTIFICATE, MOMA_C2PA_KEY } = process.env
+  if (!MOMA_C2PA_CERTIFICATE && !MOMA_C2PA_KEY) return null
+  const { pictureSignerOf } = await import('../services/generation/picture-signer.ts')
+  return pictureSignerOf({ MOMA_C2PA_CERTIFICATE, MOMA_C2PA_KEY }, warn)
 }
 
 async function readInput(option: string, path: string): Promise<Uint8Array> {

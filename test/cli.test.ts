@@ -17,6 +17,7 @@ import { crc32 } from 'node:zlib'
 import sharp from 'sharp'
 import { runProgram } from '../cli/program.ts'
 import { readMetadata } from '../services/lib/images/encode.ts'
+import { testCertificate } from '../services/lib/images/test-certificates.ts'
 import { rehearsalPhoto } from '../services/lib/rehearsal/photo.ts'
 import { createToyBundle } from './toy-bundle.ts'
 
@@ -39,10 +40,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
+const environment = { ...process.env, MOMA_MODELS: toy.models, MOMA_BUNDLE: toy.name }
+
 function moma(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
     encoding: 'utf8',
-    env: { ...process.env, MOMA_MODELS: toy.models, MOMA_BUNDLE: toy.name },
+    env: environment,
   })
   return { status, stdout, stderr }
 }
@@ -280,4 +283,24 @@ test('safety evaluate prints how well texts are judged, and writes a page', () =
 test('safety evaluate says what is wrong with its settings in one sentence', () => {
   const missing = moma('safety', 'evaluate', '--prompts', join(folder, 'none.json'))
   expect(missing).toMatchObject({ status: 2, stderr: expect.stringMatching(/^moma: The prompt sets .* can't be read/) })
+})
+
+test('generate signs its pictures by the certificate that the environment names', async () => {
+  const { certificates, privateKey } = await testCertificate()
+  const [certificate, key] = [join(folder, 'signer.pem'), join(folder, 'signer.key')]
+  writeFileSync(certificate, certificates)
+  writeFileSync(key, privateKey)
+  const variables = { MOMA_C2PA_CERTIFICATE: certificate, MOMA_C2PA_KEY: key }
+  const args = ['generate', '--image', photo, '--mask', mask, '--label', 'toy', '--prompt', 'a toy', '--steps', '2']
+  const run = (env: NodeJS.ProcessEnv) =>
+    spawnSync(process.execPath, [program, ...args, '--out', out], {
+      encoding: 'utf8',
+      env: { ...environment, ...env },
+    })
+  const signed = run(variables)
+  expect([signed.status, signed.stderr]).toEqual([0, expect.not.stringContaining('expires')])
+  expect(readFileSync(signed.stdout.trim()).includes('c2pa.created')).toBe(true)
+  const wrong = run({ ...variables, MOMA_C2PA_KEY: '' })
+  expect([wrong.status, wrong.stdout]).toEqual([2, ''])
+  expect(wrong.stderr).toContain('MOMA_C2PA_KEY is missing')
 })

@@ -3,6 +3,7 @@ import { createContextClient } from '../../services/context/client.ts'
 import { createDrawingClient } from '../../services/denoise/client.ts'
 import { generationShape } from '../../services/generation/config.ts'
 import { openGeneration as openRecord } from '../../services/generation/open.ts'
+import { pictureSignerOf, signerShape } from '../../services/generation/picture-signer.ts'
 import { runnerShape } from '../../services/generation/runner/config.ts'
 import { createRunnerMetrics } from '../../services/generation/runner/metrics.ts'
 import { createRunner, defaultRunnerSettings } from '../../services/generation/runner/runner.ts'
@@ -31,6 +32,7 @@ export const processShape = {
   ...serverShape,
   ...generationShape,
   ...runnerShape,
+  ...signerShape,
   ...queuesShape,
   MOMA_BUNDLE: computeShape.MOMA_BUNDLE,
   MOMA_DATA: textSetting.optional(),
@@ -85,6 +87,7 @@ export async function openGeneration(
 ): Promise<HostedGeneration> {
   const { manifest } = await openBundle(config.MOMA_BUNDLE)
   const tls = await tlsOf(config)
+  const signer = await pictureSignerOf(config, (message) => log.warn(message))
   await using opened = new AsyncDisposableStack()
   if (config.DATABASE_URL === undefined) opened.use(await takeDatabaseFolder(config.dataFolder))
   const { jobs, events } = opened.use(await openQueues(config, log))
@@ -126,6 +129,7 @@ export async function openGeneration(
       drainMs: config.MOMA_DRAIN_MS,
       reviewTimeoutMs,
     },
+    signer,
     log,
     metrics: createRunnerMetrics(metrics.registry),
   })

@@ -1,6 +1,7 @@
 import { decodeCheckpoint, encodeCheckpoint } from '../../denoise/checkpoint.ts'
 import type { DrawingEvent } from '../../denoise/drawing.ts'
 import type { ContentCache } from '../../lib/content-cache.ts'
+import type { PictureSigner } from '../../lib/images/content-credentials.ts'
 import { encodeImage } from '../../lib/images/encode.ts'
 import type { GreyImage } from '../../lib/images/image.ts'
 import { encodePlane } from '../../lib/images/preview.ts'
@@ -41,6 +42,8 @@ export interface AttemptContext extends AttemptSettings {
   readonly subjects: ContentCache<SubjectPictures>
   /** Name of the bundle, for the pictures' provenance. */
   readonly bundle: string
+  /** Signs finished pictures; null where nobody does. */
+  readonly signer: PictureSigner | null
   readonly log: Logger
   readonly metrics: RunnerMetrics
 }
@@ -196,8 +199,10 @@ export async function attempt(
 
   const encode = async ({ image, mask, seed }: ImageEvent): Promise<Pick<NewImage, 'image' | 'mask'>> => {
     const settings = pictureSettings(context.bundle, label, request)
+    const encoded = encodeImage(image, 'png', { seed: BigInt(seed), settings })
+    const { signer } = context
     const [picture, plane] = await Promise.all([
-      encodeImage(image, 'png', { seed: BigInt(seed), settings }),
+      signer ? encoded.then((bytes) => signer.sign(bytes)) : encoded,
       encodedPlane(mask),
     ])
     return { image: png(image, picture), mask: png(mask, plane) }

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { openPictureSigner } from '../../lib/images/content-credentials.ts'
 import { readMetadata } from '../../lib/images/encode.ts'
+import { testCertificate } from '../../lib/images/test-certificates.ts'
 import { MeshError } from '../../lib/mesh/errors.ts'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import { createMemoryEvents } from '../../lib/mesh/events/memory-events.ts'
@@ -87,6 +89,18 @@ async function wholePictures(): Promise<string[]> {
   for (const cleanup of cleanups.splice(0)) await cleanup()
   return bytesOf(row)
 }
+
+test('finished pictures are signed where somebody signs, and none is stored that is not', async () => {
+  const { certificates, privateKey } = await testCertificate()
+  const signer = await openPictureSigner(certificates, privateKey)
+  const { runner } = start(createTestDrawing(), lenient, { signer })
+  const row = await run()
+  expect(row.images.map(({ image }) => Buffer.from(image.bytes).includes('c2pa.created'))).toEqual([true, true])
+  await runner.dispose()
+  const broken = { ...signer, sign: () => Promise.reject(new Error('the key is away')) }
+  start(createTestDrawing(), lenient, { signer: broken })
+  expect(await run('g-2')).toMatchObject({ status: 'FAILED', images: [] })
+})
 
 test('from a job to pictures with provenance, stage by stage, each step told to who watches', async () => {
   const watching = watch('g-1', ({ step }) => step === 10)

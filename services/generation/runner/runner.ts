@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '../../lib/bundles/manifest.ts'
 import { createContentCache } from '../../lib/content-cache.ts'
+import type { PictureSigner } from '../../lib/images/content-credentials.ts'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Job, Jobs } from '../../lib/mesh/jobs/jobs.ts'
 import { type Logger, silentLogger, withCallFields } from '../../lib/mesh/log.ts'
@@ -54,6 +55,8 @@ export interface RunnerOptions {
   readonly services: Services & { readonly safety: Safety }
   readonly bundle: { readonly name: string; readonly settings: Pick<Settings, 'ipAdapterScale'> }
   readonly settings?: Partial<RunnerSettings>
+  /** Signs finished pictures; without one they are not signed. */
+  readonly signer?: PictureSigner | null
   readonly log?: Logger
   readonly metrics?: RunnerMetrics
 }
@@ -74,7 +77,7 @@ const elsewhereMs = 5000
 /** Takes generations from the queue and walks each through its stages, until it is disposed. */
 export function createRunner({ jobs, events, store, services, bundle, ...options }: RunnerOptions): Runner {
   const settings = { ...defaultRunnerSettings, ...options.settings }
-  const { log = silentLogger, metrics = noMetrics } = options
+  const { log = silentLogger, metrics = noMetrics, signer = null } = options
   const { vision, context, drawing, safety } = services
   const pipeline = createPipeline(
     { vision, context, drawing },
@@ -89,6 +92,7 @@ export function createRunner({ jobs, events, store, services, bundle, ...options
     safety,
     subjects: createContentCache(settings.subjectCacheBytes, pictureBytes),
     bundle: bundle.name,
+    signer,
     log,
     metrics,
   }
