@@ -204,7 +204,11 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const run = await world.runStore.begin(id)
     await world.runStore.enterStages(run!, [{ stage: 'DENOISE', at: world.now() }])
     await world.runStore.keepStep(run!, 2, null)
-    expect(await get(id)).toMatchObject({ status: 'GENERATION_STATUS_RUNNING', stage: 'STAGE_DENOISE', step: 2 })
+    const running = await get(id)
+    expect(running).toMatchObject({ status: 'GENERATION_STATUS_RUNNING', stage: 'STAGE_DENOISE', step: 2 })
+    expect(running.unreadPrompt ?? null).toBeNull()
+    expect(await world.runStore.keepUnread(run!, 'and a red balloon')).toBe(true)
+    expect((await get(id)).unreadPrompt).toBe('and a red balloon')
     expect((await get(id)).fraction).toBeCloseTo(0.1 + 0.86 / 2)
     const image = (index: number) => ({
       index,

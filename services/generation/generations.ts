@@ -97,6 +97,7 @@ export function createGenerations(options: GenerationsOptions): Generations {
           request: whole,
           timings: {},
           problem: null,
+          unreadPrompt: null,
           idempotencyKey,
           requestHash: hash,
           createdAt: now(),

@@ -74,6 +74,9 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
           </div>
         </>
       )}
+      {generation.unreadPrompt && !small && (
+        <p class="note">Too long to be read to its end: “{generation.unreadPrompt}”.</p>
+      )}
       {status === 'CANCELED' && <p role="status">Canceled before it was done.</p>}
       {generation.problem && <Trouble error={new Refusal(generation.problem as Refusal['problem'])} />}
       <Trouble error={error} />

@@ -155,6 +155,8 @@ export const generations = pgTable(
     request: jsonb().$type<CompleteRequest>().notNull(),
     timings: jsonb().$type<Timings>().notNull(),
     problem: jsonb().$type<EndReason>(),
+    /** What of the prompt the text encoder does not read. */
+    unreadPrompt: text('unread_prompt'),
     idempotencyKey: text('idempotency_key'),
     requestHash: text('request_hash').notNull(),
     createdAt: moment('created_at').notNull(),

@@ -35,7 +35,7 @@ export function subjectMessage({ row, image, mask }: Subject): SubjectMessage {
 }
 
 export function generationMessage(row: QueuedGeneration, images: readonly ImageRow[]): Generation {
-  const { id, subjectId, status, stage, attempt, step, request, queuePosition, problem, timings } = row
+  const { id, subjectId, status, stage, attempt, step, request, queuePosition, problem, unreadPrompt, timings } = row
   const isRunning = status === 'RUNNING' || status === 'CANCELING'
   return {
     id,
@@ -55,6 +55,7 @@ export function generationMessage(row: QueuedGeneration, images: readonly ImageR
       verdict: verdictMessage(verdict),
     })),
     problem: problem && endProblem(problem),
+    ...(unreadPrompt === null ? {} : { unreadPrompt }),
     timings: stages.flatMap((one) => {
       const elapsedMs = timings[one]
       return elapsedMs === undefined ? [] : [{ stage: `STAGE_${one}` as const, elapsedMs }]

@@ -170,7 +170,10 @@ export async function attempt(
     const drawn: Drawn[] = []
     for await (const event of pipeline.generate(subject, request, options)) {
       if (event.kind === 'stage' && event.stage !== 'DECODE') enter(event.stage)
-      if (event.kind === 'truncated') log.info('the prompt is longer than the text encoder reads')
+      if (event.kind === 'truncated') {
+        const { text } = event
+        await writes.write((entered) => store.keepUnread(run, text, entered))
+      }
       if (event.kind === 'step') await onStep(event)
       if (event.kind === 'checkpoint') {
         const { state } = event

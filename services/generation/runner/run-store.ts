@@ -96,6 +96,8 @@ export interface RunStore {
   enterStages(run: Run, entered: readonly Entered[]): Promise<boolean>
   /** The step that is reached, and what a later attempt goes on from; null bytes leave the checkpoint as it is. */
   keepStep(run: Run, step: number, checkpoint: Uint8Array | null, entered?: readonly Entered[]): Promise<boolean>
+  /** What of the prompt the text encoder does not read. */
+  keepUnread(run: Run, text: string, entered?: readonly Entered[]): Promise<boolean>
   /** Keeps small pictures of what is becoming, once DENOISE is written; each goes when a newer one comes and when the generation ends. */
   keepPreviews<Kind extends PreviewKind>(
     run: Run,

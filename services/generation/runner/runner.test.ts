@@ -90,6 +90,19 @@ async function wholePictures(): Promise<string[]> {
   return bytesOf(row)
 }
 
+test('what the text encoder does not read of a prompt is kept', async () => {
+  const drawing = createTestDrawing()
+  const { draw } = drawing
+  drawing.draw = async function* (...args) {
+    yield { kind: 'truncated', text: 'and a red balloon' }
+    yield* draw(...args)
+  }
+  start(drawing)
+  const row = await run()
+  expect(row).toMatchObject({ status: 'SUCCEEDED', unreadPrompt: 'and a red balloon' })
+  expect(row.stages).toEqual(['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'])
+})
+
 test('finished pictures are signed where somebody signs, and none is stored that is not', async () => {
   const { certificates, privateKey } = await testCertificate()
   const signer = await openPictureSigner(certificates, privateKey)

@@ -21,6 +21,7 @@ export interface TestRow {
   readonly stages: Stage[]
   step: number
   checkpoint: Run['checkpoint']
+  unreadPrompt: string | null
   readonly previews: { readonly kind: string; readonly asset: NewAsset }[]
   images: readonly NewImage[]
   reason: EndReason | null
@@ -60,6 +61,7 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
         images: [],
         reason: null,
         checkpoint: null,
+        unreadPrompt: null,
         step: 0,
         attempt: 0,
         request,
@@ -109,6 +111,13 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       enter(run, entered)
       row(run.id).step = step
       if (bytes) row(run.id).checkpoint = { step, bytes }
+      return true
+    },
+    async keepUnread(run, text, entered = []) {
+      check()
+      if (!isCurrent(run)) return false
+      enter(run, entered)
+      row(run.id).unreadPrompt = text
       return true
     },
     async keepPreviews<Kind extends PreviewKind>(run: Run, assets: Readonly<Record<Kind, NewAsset>>) {

@@ -34,6 +34,7 @@ const columns = {
   request: generations.request,
   timings: generations.timings,
   problem: generations.problem,
+  unreadPrompt: generations.unreadPrompt,
   idempotencyKey: generations.idempotencyKey,
   requestHash: generations.requestHash,
   createdAt: generations.createdAt,

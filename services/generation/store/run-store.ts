@@ -124,6 +124,14 @@ const reach = (queries: Queries, value: Value<RunName | ProgressName | 'step'>, 
 
 const keepStep = prepared(reach)
 
+const keepUnread = prepared((queries, value: Value<RunName | ProgressName | 'text'>, entered) =>
+  queries
+    .update(generations)
+    .set({ unreadPrompt: sql`${value('text')}::text`, ...progressUntil(value, entered) })
+    .where(isCurrent(value))
+    .returning({ id: generations.id }),
+)
+
 const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | 'step' | 'bytes'>, entered) => {
   const current = queries.$with('current').as(reach(queries, value, entered))
   const values = { step: sql`${value('step')}::int`, bytes: sql`${value('bytes')}::bytea` }
@@ -203,6 +211,11 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
             : keepStep(queries, values, entered.length),
       )
       return kept.length > 0
+    },
+
+    async keepUnread({ id, attempt }, text, entered = []) {
+      const values = { id, attempt, text, ...progressValues(now(), entered) }
+      return (await db.run((queries) => keepUnread(queries, values, entered.length))).length > 0
     },
 
     async keepPreviews<Kind extends PreviewKind>(run: Run, pictures: Readonly<Record<Kind, NewAsset>>) {
