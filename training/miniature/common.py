@@ -31,6 +31,7 @@ from torch.utils._pytree import tree_map
 
 ICONS = Path(".moma/training/icons.bin")
 CHECKPOINT_EVERY_S = 180
+TRAINED_PER_PUBLISHED = 15  # seconds of training to one of publishing, which may measure a thousand pictures
 LOG_EVERY_STEPS = 20
 WARMUP_STEPS = 200
 PAUSE_S = 20  # more than a step ever takes: beyond that the process was stopped, which is no training time
@@ -249,7 +250,8 @@ def train(
 
     losses(model) gives the named losses of a step's batch; "loss" is what is minimised. Its batch lies on the model's device
     and is drawn there by torch's own random numbers, with shapes that never change: on a GPU the whole step is recorded
-    once and replayed. publish(average) writes what others read; it is called at every checkpoint and at the end.
+    once and replayed. publish(average) writes what others read; it is called at checkpoints, so seldom that it takes a
+    fifteenth of the time at most, and at the end.
     """
     model.to(o.device).train()
     average = copy.deepcopy(model).requires_grad_(False).eval()
@@ -264,7 +266,8 @@ def train(
     one_step = Step(o, model, optimizer, losses, gradient_norm)
     log = LossLog(o.out, step)
     stopped = stop_flag()
-    last_saved = clock = time.monotonic()
+    saved = published = clock = time.monotonic()
+    publish_every_s = float(CHECKPOINT_EVERY_S)
     stop = False
     while not stop and used_s < (budget_s := o.budget_s(used_s)):
         factor = learning_rate_factor(step, used_s / budget_s)
@@ -283,12 +286,14 @@ def train(
         stop = stopped()
         if together():
             used_s, stop = agreed(used_s, stop)
-        if o.rank == 0 and now - last_saved > CHECKPOINT_EVERY_S:
-            last_saved = now
+        if o.rank == 0 and now - saved > CHECKPOINT_EVERY_S:
             state.save(step, used_s)
-            publish(average)
             log.plot()
-            clock = time.monotonic()  # writing is no training time
+            saved = clock = time.monotonic()  # writing is no training time
+            if clock - published > publish_every_s:
+                publish(average)
+                published = time.monotonic()
+                publish_every_s, clock = TRAINED_PER_PUBLISHED * (published - clock), published
     if o.rank > 0:
         return average
     log.write(used_s)
