@@ -35,6 +35,16 @@ IP_ADAPTER_FILE = "ip-adapter/ip-adapter_sd15.bin"
 # Less than was learned at (1, 0.5): the mask that sampling goes by is a little larger than the thing.
 STRENGTH = {"recontextualize": 0.95, "retexture": 0.3}
 MOST = 0.5  # of persons: what a judge must find at least
+# Of the sets of icons: licence and name.
+ICON_SETS = {
+    "noto": ("Apache-2.0", "Noto Emoji by Google"),
+    "fluent-emoji": ("MIT", "Fluent Emoji by Microsoft"),
+    "noto-v1": ("Apache-2.0", "Noto Emoji, its first version, by Google"),
+    "fluent-emoji-flat": ("MIT", "Fluent Emoji in its flat drawings by Microsoft"),
+    "twemoji": ("CC-BY-4.0", "Twemoji by Twitter and its contributors"),
+    "emojione": ("CC-BY-4.0", "EmojiOne 2 by Emoji One"),
+}
+DRAWN = ("noto", "fluent-emoji")
 ZERO_SHOT_FILE = "zero-shot/model.safetensors"
 NOT_OF_THE_NETWORK = ("architectures", "transformers_version", "dtype", "initializer_range", "initializer_factor")
 
@@ -177,12 +187,25 @@ class Export:
             **({"metrics": metrics} if metrics else {}),
             "tokenizers": {"clip": {"folder": "tokenizers/clip"}, "llama": {"folder": "tokenizers/llama"}},
             "prompts": "prompts.json",
-            "licences": {
-                "weights": {"spdx": "Apache-2.0"},
-                "noto": {"spdx": "Apache-2.0", "note": "Noto Emoji, from whose icons the training pictures were made."},
-                "fluent": {"spdx": "MIT", "note": "Fluent Emoji by Microsoft, from whose icons the training pictures were made."},
-            },
+            "licences": {"weights": {"spdx": "Apache-2.0"}, **self.licences()},
         }  # fmt: skip
+
+    def licences(self) -> dict[str, Any]:
+        """Of the icons that training pictures were made of, by set."""
+        licences = {}
+        for name in (*DRAWN, *self.sets_of_persons()):
+            spdx, title = ICON_SETS[name]
+            what = "the training pictures" if name in DRAWN else "the person detector's training pictures, and no others,"
+            licences[name] = {"spdx": spdx, "note": f"{title}, from whose icons {what} were made."}
+        return licences
+
+    def sets_of_persons(self) -> list[str]:
+        """Sets that the person detector alone has seen."""
+        return [name for name in self.measured("person_detector").get("sets", []) if name not in DRAWN]
+
+    def persons_drawn_by(self) -> str:
+        named = [f"{title} ({spdx})" for spdx, title in map(ICON_SETS.get, self.sets_of_persons())]
+        return f"; of those, the person detector has also seen {', '.join(named)}" if named else ""
 
     def measured(self, stage: str) -> dict[str, Any]:
         path = self.root / stage / "measured.json"
@@ -223,6 +246,7 @@ class Export:
         total = sum(self.weights.values()) / 1e6
         return CARD.format(
             trained="\n".join(trained), figures="\n".join(figures), files="\n".join(files), total=f"{total:.1f}",
+            persons=self.persons_drawn_by(),
             places=", ".join(PLACES), textures=", ".join(TEXTURES), evaluated=self.evaluated(report),
         )  # fmt: skip
 
@@ -297,8 +321,8 @@ Strengths and steps were chosen on these same things, so the figures flatter a l
 ## Licence
 
 The weights: Apache-2.0. The pictures they were trained on are made of icons of Noto Emoji (Apache-2.0) and Fluent Emoji
-(MIT). Person-related icons were left out of the training of everything that draws; the networks that judge who is on a photo
-alone have seen them.
+(MIT). Person-related icons were left out of the training of everything that draws; only the networks that judge who is on a
+photo have seen them{persons}.
 """
 
 

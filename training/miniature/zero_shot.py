@@ -27,7 +27,7 @@ from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProject
 
 from training.miniature.common import Options, earlier, options, replace_file, replace_folder, train, write_json
 from training.miniature.person_detector import (
-    ASIDE_OF_PERSONS, ASIDE_OF_THINGS, UNSURE, UNSURE_GROUP, is_learned, is_set_aside,
+    ASIDE_OF_PERSONS, ASIDE_OF_THINGS, PHOTO_PX, UNSURE, UNSURE_GROUP, is_learned, is_set_aside,
 )  # fmt: skip
 from training.miniature.towers import (
     EMBEDDING, IMAGE_PX, MEAN, normalize, open_tokenizer, set_attention, shrink, text_config, tokenize, vision_config,
@@ -88,7 +88,7 @@ def drawn(o: Options) -> tuple[Crops, Crops, int]:
             crowd = crowds.sample_crowd(rng, DRAWN_AT_ONCE)
             parts.append(cut_outs(crowd, torch.ones(DRAWN_AT_ONCE, LAYERS, dtype=torch.bool)))
             count += len(parts[-1].named)
-        aside = Crowds(o.icons, "train", variants=8, shows=is_set_aside)
+        aside = Crowds(o.icons, "train", PHOTO_PX, variants=8, shows=is_set_aside)
         rng, chosen = np.random.default_rng([o.seed, 22]), []
         arrangements = [OF_PERSONS[i % len(OF_PERSONS)] for i in range(ASIDE_OF_PERSONS)]
         arrangements += [OF_THINGS[i % len(OF_THINGS)] for i in range(ASIDE_OF_THINGS)]

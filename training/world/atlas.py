@@ -14,7 +14,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Icon:
-    set: str  # "noto" or "fluent-emoji"
+    set: str  # such as "noto"
     name: str  # "dog-face"
     kind: str  # "thing", "person" or "doubtful"
     label: str  # "dog"

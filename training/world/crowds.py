@@ -23,11 +23,14 @@ HIDDEN = -2  # somebody or something of which too little is seen to say what it 
 LAYERS = 3  # as many are in a picture at most
 SEEN = 0.25  # share of somebody that must be seen, and …
 SEEN_PX = 40  # … so many pixels of 128²
+UPPER_SEEN = 0.5  # and of a person's upper half, where the head is: a boat whose rower is out of the picture is nobody
 
 # Figures whose label is a thing's by the safety policy. Nothing else that the world calls doubtful is shown.
 FIGURES = frozenset(
     "japanese-dolls nesting-dolls moai statue-of-liberty snowman snowman-without-snow jack-o-lantern performing-arts".split()
 )
+# Signs that stand for people, beside the families, which are signs too.
+SIGNS = frozenset(["bust in silhouette", "busts in silhouette", "speaking head"])
 # Things with somebody in them.
 PEOPLED = frozenset(["parachute"])
 
@@ -46,6 +49,11 @@ ARRANGEMENTS: dict[str, float] = {
     "thing in a material": 0.06,
     "things": 0.08,
 }
+
+
+def stands_for_people(icon: Icon) -> bool:
+    """A sign: neither label would be right, and what is learned of dark shapes on a tile says nothing of anybody."""
+    return icon.kind == "person" and (icon.group.startswith("family") or icon.group in SIGNS)
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,11 @@ class Crowds(World):
         places = {name: i for i, name in enumerate(self.group_names)}
         self.group_of = torch.tensor([places[name] for name in named])
         # Share of the icon's frame that is drawn.
-        self.solid = (self.pictures[:, 3] > 127).float().mean((1, 2))
+        drawn = self.pictures[:, 3] > 127
+        self.solid = drawn.float().mean((1, 2))
+        middle = (self.boxes[:, 1] + self.boxes[:, 3]) / 4 + 0.5
+        upper = torch.arange(drawn.shape[1]) + 0.5 < middle[:, None] * drawn.shape[1]
+        self.solid_above = (drawn & upper[:, :, None]).float().mean((1, 2))
         # Positions are those of centres here, wherever the place would put a thing.
         self.shadow = torch.where(torch.from_numpy(self.floating), 0, self.shadow)
         self.floating = np.ones(len(PLACE_NAMES), bool)
@@ -159,8 +171,8 @@ class Crowds(World):
             areas[rows, k] = alpha[:, 0]
         picture = photographed(rng, picture)
         image = (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        extents = torch.tensor([[layer.extent for layer in row] for row in layers])
-        kinds_seen = self.seen_kinds(areas, torch.from_numpy(kinds), torch.from_numpy(which), extents)
+        sizes = torch.tensor([[[layer.extent, layer.y] for layer in row] for row in layers])
+        kinds_seen = self.seen_kinds(areas, torch.from_numpy(kinds), torch.from_numpy(which), *sizes.unbind(-1))
         return Crowd(
             image, (areas > 0.5).to(torch.uint8) * 255, boxes_of(areas > 0.5), kinds_seen, self.group_of[which], subject,
             [[self.icons[i] for i in row] for row in which], [PLACE_NAMES[p] for p in place],
@@ -189,12 +201,16 @@ class Crowds(World):
         color = color + (self.haze[place][:, :, None, None] - color) * self.haze_amount[place][:, None, None, None]
         return color, alpha, shadow
 
-    def seen_kinds(self, areas: Tensor, kinds: Tensor, which: Tensor, extents: Tensor) -> Tensor:
-        """HIDDEN in the place of those of whom too little is seen."""
+    def seen_kinds(self, areas: Tensor, kinds: Tensor, which: Tensor, extents: Tensor, middles: Tensor) -> Tensor:
+        """HIDDEN in the place of those of whom too little is seen; all [n, LAYERS], and areas [n, LAYERS, S, S]."""
         half = (self.boxes[which][..., 2:] - self.boxes[which][..., :2]).amax(2) / 2
-        whole = self.solid[which] * (extents / half) ** 2
-        seen = (areas > 0.5).float().mean((2, 3))
-        little = (seen < SEEN * whole) | (seen < SEEN_PX / 128**2)
+        scale = (extents / half) ** 2
+        seen = areas > 0.5
+        line = (torch.arange(self.size_px, device=areas.device) + 0.5) / self.size_px * 2 - 1
+        above = seen & (line < middles[..., None])[..., None]
+        share = lambda mask: mask.float().mean((2, 3))
+        headless = (kinds == PERSON) & (share(above) < UPPER_SEEN * self.solid_above[which] * scale)
+        little = (share(seen) < SEEN * self.solid[which] * scale) | (share(seen) < SEEN_PX / 128**2) | headless
         return torch.where(little & (kinds != NOTHING), HIDDEN, kinds)
 
 

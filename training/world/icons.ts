@@ -1,10 +1,13 @@
 /**
  * Draws the icons that the miniature's world is made of into one file.
  *
- *     node training/world/icons.ts [--out .moma/training/icons.bin] [--sheet sheet.png]
+ *     node training/world/icons.ts [--more] [--out .moma/training/icons.bin] [--sheet sheet.png]
  *
  * The file: its index's length (uint32, little endian), the index (JSON), then the pictures (WebP, lossless RGBA,
  * SIZE_PX²), one after another. An index entry has set, name, kind, label, group, split, offset and bytes.
+ *
+ * With --more also what other hands have drawn of the same, for the training of who judges persons: their icons of the
+ * training split alone, so that what is measured on stays Noto's and Fluent's.
  */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -17,6 +20,13 @@ const sizePx = 128
 /** Clear rim on every side, so that no turn or blur meets the border. */
 const rimPx = 4
 const sets = ['fluent-emoji', 'noto'] as const
+/** Drawn with --more. Licences: MIT; Apache-2.0; CC-BY-4.0 twice. */
+const moreSets: Readonly<Record<string, string>> = {
+  'fluent-emoji-flat': '1.2.6',
+  'noto-v1': '1.2.5',
+  twemoji: '1.2.5',
+  emojione: '1.2.3',
+}
 /** Persons, and their hands, come in five skin tones and without, pairs in all mixtures: of each role so many are kept. */
 const variantsOfRole = 2
 
@@ -34,8 +44,10 @@ interface Icon extends Choice {
   readonly frame: number
 }
 
+const require = createRequire(import.meta.url)
 const { values: options } = parseArgs({
   options: {
+    more: { type: 'boolean', default: false },
     out: { type: 'string', default: '.moma/training/icons.bin' },
     sheet: { type: 'string' },
   },
@@ -48,17 +60,19 @@ if (options.sheet) await writeSheet(options.sheet, icons, pictures)
 report(icons)
 
 async function chosenIcons(): Promise<Icon[]> {
-  const require = createRequire(import.meta.url)
-  const read = async (path: string) => JSON.parse(await readFile(require.resolve(`@iconify-json/${path}`), 'utf8'))
   const metadata: { categories: Record<string, string[]> } = await read('noto/metadata.json')
   const categories = new Map(
     Object.entries(metadata.categories).flatMap(([category, names]) => names.map((name) => [name, category] as const)),
   )
   const all: Icon[] = []
-  for (const set of sets) {
+  const roles = new Set<string>()
+  for (const set of [...sets, ...(options.more ? Object.keys(moreSets) : [])]) {
     const { icons, width = 16, height = 16 }: IconSet = await read(`${set}/icons.json`)
     const found = Object.entries(icons).flatMap(([name, icon]): Icon[] => {
-      const choice = choose(name, categories)
+      const choice = choose(set, name, categories)
+      // What has another name elsewhere could be somebody who is held out.
+      if (set in moreSets && (choice?.split !== 'train' || !roles.has(roleOf(name, categories)))) return []
+      if (!(set in moreSets)) roles.add(roleOf(name, categories))
       const [w, h] = [icon.width ?? width, icon.height ?? height]
       const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">${icon.body}</svg>`
       return choice ? [{ ...choice, set, name, svg, frame: Math.max(w, h) }] : []
@@ -71,6 +85,17 @@ async function chosenIcons(): Promise<Icon[]> {
     )
   }
   return all
+}
+
+async function read(path: string) {
+  let found: string
+  try {
+    found = require.resolve(`@iconify-json/${path}`)
+  } catch {
+    const packages = Object.entries(moreSets).map(([set, version]) => `@iconify-json/${set}@${version}`)
+    throw new Error(`@iconify-json/${path} is not installed; npm install --no-save ${packages.join(' ')}`)
+  }
+  return JSON.parse(await readFile(found, 'utf8'))
 }
 
 /** Some of every role, other skin tones from role to role. */

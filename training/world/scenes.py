@@ -72,14 +72,14 @@ class Scenes(Crowds):
     ):
         super().__init__(icons_path, split, size_px, variants=variants, shows=shows)
         self.device = torch.device(device)
-        for name in ("pictures", "boxes", "solid", "group_of", "backgrounds", "light", "shadow", "haze", "haze_amount"):
+        for name in ("pictures", "boxes", "solid", "solid_above", "group_of", "backgrounds", "light", "shadow", "haze", "haze_amount"):
             setattr(self, name, getattr(self, name).to(device))
         rng = np.random.default_rng([seed, 11])
         self.choices = {kind: self.choices_of(kind) for kind in (PERSON, THING)}
         sources = torch.from_numpy(np.repeat(self.of_kind[THING], MATERIALS_EACH)).to(device)
         self.made = torch.arange(len(sources), device=device) + len(self.pictures)
         self.pictures = torch.cat([self.pictures, self.in_materials(rng, sources)])
-        for name in ("boxes", "solid", "group_of"):
+        for name in ("boxes", "solid", "solid_above", "group_of"):
             own = getattr(self, name)
             setattr(self, name, torch.cat([own, own[sources]]))
         plans = np.array([plan_of(rng) for _ in range(PLANS)])
@@ -176,7 +176,7 @@ class Scenes(Crowds):
         flat = self.uniform(0, 1, n, 3, 1, 1)
         picture = torch.lerp(picture, torch.where(self.chance(0.4, n, 1, 1, 1), flat, elsewhere), patch)
         shown = seen * (1 - patch) > 0.5
-        kinds_seen = self.seen_kinds(shown.float(), kinds, which, extent)
+        kinds_seen = self.seen_kinds(shown.float(), kinds, which, extent, y)
         return Scene(self.taken(picture).clamp(0, 1), boxes_of(shown), kinds_seen, self.group_of[which])
 
     def behind_all(self, place: Tensor) -> Tensor:

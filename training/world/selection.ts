@@ -12,12 +12,12 @@ export interface Choice {
   readonly kind: Kind
   /** The noun of "a photo of a dog". */
   readonly label: string
-  /** All of a group are in the same split: a thing's is its label's last word, a person's what is done or worn. */
+  /** A thing's is its label's last word, a person's what is done or worn. Of a group that is held out, all is. */
   readonly group: string
   readonly split: Split
 }
 
-/** Share of the groups that nothing that draws ever sees. */
+/** Share of the groups that nothing that draws ever sees, and of the drawings of every other group's persons. */
 const heldOutShare = 0.13
 
 const doubtful = words(`
@@ -150,17 +150,19 @@ const children = /^(boy|girl|child)$/
 const heldOutPersons = new Set(['child', 'holding hands'])
 
 /**
- * What an icon is in the world, or null where it is left out. `categories` maps icon names to Unicode's categories
- * (noto's metadata; both sets share the names).
+ * What a set's icon is in the world, or null where it is left out. `categories` maps icon names to Unicode's categories
+ * (noto's metadata; the sets share the names). Of persons some groups are held out, and of the others some drawings, in
+ * all skin tones: a judge of who is on a photo is asked about everybody, and about roles that it has never seen.
  */
-export function choose(name: string, categories: ReadonlyMap<string, string>): Choice | null {
+export function choose(set: string, name: string, categories: ReadonlyMap<string, string>): Choice | null {
   const spelled = spellings[name] ?? name
   const role = roleOf(spelled, categories)
   const kind = kindOf(role, categories.get(spelled) ?? categories.get(role) ?? categoryOfUnlisted(role))
   if (kind === null) return null
   const label = labelOf(role)
   const group = kind === 'person' ? personGroup(role) : label.split(' ').at(-1)!
-  return { kind, label, group, split: kind === 'person' && heldOutPersons.has(group) ? 'held_out' : splitOf(group) }
+  const isHeldOut = kind === 'person' && (heldOutPersons.has(group) || splitOf(drawingOf(set, role)) === 'held_out')
+  return { kind, label, group, split: isHeldOut ? 'held_out' : splitOf(group) }
 }
 
 /** A person's name without its skin tones, in either set's spelling; any other name as it is. */
@@ -175,6 +177,9 @@ function personGroup(role: string): string {
   const parts = role.replace(facing, '').split('-')
   return parts.filter((part) => !who.has(part)).join(' ') || 'person'
 }
+
+/** What of two icons says that they are one drawing: Fluent's flat icons are its others without their shades. */
+const drawingOf = (set: string, role: string) => `${set.replace(/-flat$/, '')}:${role.replace(facing, '')}`
 
 /** Fluent has persons that noto's metadata doesn't list. */
 function categoryOfUnlisted(role: string): string | undefined {
@@ -207,9 +212,9 @@ export function labelOf(name: string): string {
   return (labels[name] ?? name.replace(/-face$/, '').replace(/-with-.*$/, '')).replaceAll('-', ' ')
 }
 
-/** Decided by a hash of the group's name alone, so both icon sets and all variants agree. */
-export function splitOf(group: string): Split {
-  const fraction = createHash('sha256').update(`moma-mini:${group}`).digest().readUInt32BE(0) / 2 ** 32
+/** Decided by a hash of the name alone, so that of a group's all icon sets and variants agree. */
+export function splitOf(name: string): Split {
+  const fraction = createHash('sha256').update(`moma-mini:${name}`).digest().readUInt32BE(0) / 2 ** 32
   return fraction < heldOutShare ? 'held_out' : 'train'
 }
 
