@@ -75,7 +75,7 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
         </>
       )}
       {generation.unreadPrompt && !small && (
-        <p class="note">Too long to be read to its end: “{generation.unreadPrompt}”.</p>
+        <p class="note">The prompt is too long: “{generation.unreadPrompt}” was not read. Say less to have it drawn.</p>
       )}
       {status === 'CANCELED' && <p role="status">Canceled before it was done.</p>}
       {generation.problem && <Trouble error={new Refusal(generation.problem as Refusal['problem'])} />}
