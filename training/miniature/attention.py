@@ -23,6 +23,7 @@ from torch import Tensor, nn
 BACKGROUND_BELOW = 0.2
 FAR_BELOW = -1e4  # a logit whose share is nothing
 FEW_TOKENS = 80
+SPREAD_CELLS = 0.6  # about the place that a cell corresponds to
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Given:
     strength: Tensor | None = None  # [n]: β; None leaves the subject branch out
     size: tuple[int, int] = (16, 16)  # of the latents
     maps: list[Tensor] = field(default_factory=list)  # filled by the cross-attentions: [n, 1, h_l, w_l]
+    elsewhere: Tensor | None = None  # [n, 2, 3]: from a place in the picture, −1 … 1, to where the reference shows the same
+    apart: list[Tensor] = field(default_factory=list)  # filled where `elsewhere` is given: cross-entropy to it, a number each
 
     def shrunk(self, picture: Tensor, tokens: int) -> Tensor:
         """[n, 1, h, w] → [n, tokens, 1] by nearest neighbour."""
@@ -46,6 +49,20 @@ class Given:
         """[n, 1, 1, tokens]: which of the reference's tokens are the subject's; too small to leave one, all of them."""
         seen = self.shrunk(self.reference_mask, tokens)[:, :, 0] > 0
         return (seen | ~seen.any(1, keepdim=True))[:, None, None, :]
+
+    def same_place(self, tokens: int) -> tuple[Tensor, Tensor]:
+        """Shares [n, tokens, tokens] of the reference's tokens that show what a token shows, and which tokens have some [n, tokens]."""
+        height, width = self.size_of(tokens)
+        line = lambda count: (torch.arange(count, device=self.elsewhere.device) + 0.5) / count * 2 - 1
+        x, y = torch.meshgrid(line(width), line(height), indexing="xy")
+        at = torch.stack([x, y, torch.ones_like(x)], -1).flatten(0, 1)  # [tokens, 3]
+        there = (self.elsewhere[:, None] * at[:, None]).sum(-1)  # [n, tokens, 2]; a product of matrices would be in bf16
+        cells = (there[:, :, None] - at[:, :2]) * torch.tensor([width, height], device=at.device) / 2
+        squares = cells.square().sum(-1)
+        shown = self.shown(tokens)[:, 0]
+        nearest = squares.masked_fill(~shown, torch.inf).amin(2)
+        shares = (-squares / (2 * SPREAD_CELLS**2)).masked_fill(~shown, FAR_BELOW).softmax(2)
+        return shares, (nearest < 1) & (self.shrunk(self.gate, tokens)[:, :, 0] > 0)
 
     def size_of(self, tokens: int) -> tuple[int, int]:
         height, width = self.size
@@ -137,7 +154,11 @@ class BorrowingAttention:
 
     def borrowed(self, query: Tensor, heads: int, given: Given) -> Tensor:
         tokens = query.shape[1]
-        seen = attend(query, self.to_k(self.key), self.to_v(self.value), heads, given.shown(tokens))
+        key, value = self.to_k(self.key), self.to_v(self.value)
+        if given.elsewhere is None:
+            seen = attend(query, key, value, heads, given.shown(tokens))
+        else:
+            seen = attend_to_the_same(query, key, value, heads, given)
         return given.strength[:, None, None] * given.shrunk(given.gate, tokens) * seen
 
 
@@ -225,6 +246,18 @@ def attend_and_map(query: Tensor, key: Tensor, value: Tensor, attn, given: Given
     subject = (probabilities.mean(1) * given.subject_tokens[:, None, :]).sum(-1)  # [n, T]
     given.maps.append(subject.unflatten(1, (1, *given.size_of(subject.shape[1]))))
     return join(probabilities @ value)
+
+
+def attend_to_the_same(query: Tensor, key: Tensor, value: Tensor, heads: int, given: Given) -> Tensor:
+    """Attention to the reference; how far every head's is from what shows the same place is added to `given.apart`."""
+    query, key, value = (split(x, heads) for x in (query, key, value))
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    logits = logits.float().masked_fill(~given.shown(logits.shape[-1]), FAR_BELOW)
+    shares, counts = given.same_place(logits.shape[-1])
+    counts = counts & (given.strength > 0)[:, None]
+    entropy = -(shares[:, None] * logits.log_softmax(-1)).sum(-1).mean(1)  # [n, T]
+    given.apart.append((entropy * counts).sum() / counts.sum().clamp(min=1))
+    return join(logits.softmax(-1).to(value.dtype) @ value)
 
 
 def split(x: Tensor, heads: int) -> Tensor:

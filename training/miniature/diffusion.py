@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection
@@ -29,6 +30,7 @@ EMPTY_TEXT = 0.1  # share of the samples without a text, for guidance
 # Share of the samples that have an embedding and no text, where there are embeddings. A caption tells nearly all of this small
 # world's pictures: maps that hardly ever do without one learn to pass the embedding by.
 NO_TEXT = 0.3
+WIDER_CELLS = 3  # by so many the gate is wider than the thing at most
 BARE_TEXT = 0.15  # share of the samples whose text is the caption alone
 
 
@@ -169,6 +171,7 @@ class Examples:
         self.captions = Captions(self.texts, pool)
         self.latents = latents_of(pool, o.beside("vae") / "vae", o.device).on(o.device)
         self.masks = pool.small_masks().to(o.device)
+        self.frames = pool.frames.on(o.device)
         in_material = torch.tensor([texture is not None for texture in pool.textures])
         paired = torch.zeros_like(in_material)
         paired[torch.from_numpy(pool.pairs)] = True
@@ -200,6 +203,12 @@ class Examples:
         own = (torch.rand(len(rows), device=self.device) < OWN_PICTURE) & ~self.in_material[rows]
         return torch.where(own, rows, rows ^ 1)
 
+    def elsewhere(self, rows: Tensor, seen: Tensor) -> Tensor:
+        """[n, 2, 3]: from a place in the pictures `rows`, −1 … 1, to where the pictures `seen` show the same of the thing."""
+        here, there = self.frames[rows], self.frames[seen]
+        back = inverse(there[:, :, :2])
+        return torch.cat([back @ here[:, :, :2], back @ (here[:, :, 2:] - there[:, :, 2:])], 2)
+
     def strength(self, rows: Tensor, timesteps: Tensor) -> Tensor:
         """β [n], by the task as the paper samples: a subject branch that is learned at full strength overpaints materials."""
         asked = torch.where(self.in_material[rows], RETEXTURE, RECONTEXTUALIZE)
@@ -211,6 +220,22 @@ class Examples:
     def chance(self, n: int, share: float) -> Tensor:
         """bool [n]"""
         return torch.rand(n, device=self.device) < share
+
+
+def widened(masks: Tensor) -> Tensor:
+    """
+    Masks [n, 1, h, w] wider by 0 … WIDER_CELLS cells, each by another number: what sampling goes by is a blob at first. Of the
+    true area the network learns to take the thing's outline from the gate, and draws blobs.
+    """
+    wider = [masks, *(F.max_pool2d(masks, 2 * cells + 1, 1, cells) for cells in range(1, WIDER_CELLS + 1))]
+    by = torch.randint(len(wider), (len(masks), 1, 1, 1), device=masks.device)
+    return sum(one * (by == cells) for cells, one in enumerate(wider))
+
+
+def inverse(matrices: Tensor) -> Tensor:
+    """[n, 2, 2]; written out, because the library's waits for the device."""
+    (a, b), (c, d) = matrices[:, 0].unbind(1), matrices[:, 1].unbind(1)
+    return torch.stack([d, -b, -c, a], 1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
 
 
 def open_vae(folder: Path, device: torch.device) -> AutoencoderKL:

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from training.miniature.common import Options, options, replace_file, replace_folder, train, write_json
 from training.miniature.towers import shrink
+from training.miniature.unfold import load_published
 from training.world.atlas import Icon
 from training.world.crowds import HIDDEN, PERSON, Crowds, stands_for_people
 from training.world.judged import OF_PERSONS, OF_THINGS
@@ -55,6 +56,7 @@ UNSURE_GROUP = 0.1
 DROPPED = 0.1  # share of the features that heads do without while they learn
 THERE = 0.25
 LATER = 16
+STATISTICS = 8  # batches by which a published network's norms are found again
 NO_PEAK = 30.0  # by as much other cells than peaks are lowered
 
 # The subject gate's rule (services/safety), by which thresholds are chosen.
@@ -408,6 +410,9 @@ def main() -> None:
     aside = set_aside(o)
     scenes = Scenes(o.icons, "train", SIZE_PX, o.device, shows=is_learned)
     pupil = Pupil(len(scenes.group_names)).to(memory_format=torch.channels_last)
+    published = o.out / "detector/model.onnx"
+    if published.exists() and not (o.out / "checkpoint.pt").exists():
+        load_published(pupil.detector, published, (scenes.sample_scenes(64).pixels for _ in range(STATISTICS)))
     print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
     sample = Twice(scenes.sample_scenes) if o.device.type == "cpu" else scenes.sample_scenes
     predict = o.fast(forward) if o.device.type == "cpu" else forward

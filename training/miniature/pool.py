@@ -2,8 +2,8 @@
 
     python -m training.miniature.pool --pairs 8192 --out .moma/training/pool
 
-A shard is OUT/<split>/<shard>.pictures.npy, uint8 [2 · SHARD_PAIRS, 128, 128, 3], .masks.npy (bits, packed) and .json,
-the words. Row 2k is a target, row 2k + 1 its reference: the same thing elsewhere.
+A shard is OUT/<split>/<shard>.pictures.npy, uint8 [2 · SHARD_PAIRS, 128, 128, 3], .masks.npy (bits, packed), .frames.npy
+and .json, the words. Row 2k is a target, row 2k + 1 its reference: the same thing elsewhere.
 Splits: "train"; "held_out", whose things nothing that draws has ever seen; and "named", the held-out things in other
 pictures, for the judge that has to know what their names mean (see metrics.py).
 What networks make of the pictures is kept beside them, under the digest of the network's weights. On a GPU several
@@ -54,6 +54,8 @@ class Pool:
         self.textures: list[str | None] = column("texture")
         self.things = np.array(column("thing"))  # index of the icon in the atlas
         self.pictures = Rows([np.load(shard.with_suffix(".pictures.npy"), mmap_mode="r") for shard in self.shards])
+        # float32 [2, 3] of every row: from the picture's coordinates, −1 … 1, to those of its thing.
+        self.frames = Rows([np.load(shard.with_suffix(".frames.npy"), mmap_mode="r") for shard in self.shards])
         self.packed = Rows([np.load(shard.with_suffix(".masks.npy"), mmap_mode="r") for shard in self.shards])
         self.targets = np.arange(0, len(self), 2)
         # Rows that have a reference, `row ^ 1`: a sculpture is nobody's.
@@ -159,12 +161,14 @@ def render(world: World, folder: Path, split: Split, shard: int, seed: int) -> N
     """Writes a shard; its words last, because they say that it is complete."""
     pictures = np.empty((2 * SHARD_PAIRS, SIZE_PX, SIZE_PX, 3), np.uint8)
     masks = np.empty((2 * SHARD_PAIRS, SIZE_PX, SIZE_PX // 8), np.uint8)
+    frames = np.empty((2 * SHARD_PAIRS, 2, 3), np.float32)
     words: dict[str, list] = {name: [] for name in ("caption", "label", "place", "texture", "thing")}
     part = 64
     for start in range(0, SHARD_PAIRS, part):
         batch = world.sample(np.random.default_rng([seed, SEEDS[split], shard, start]), part)
         here = slice(2 * start, 2 * (start + part))
         pictures[here][0::2], pictures[here][1::2] = batch.image, batch.reference
+        frames[here][0::2], frames[here][1::2] = batch.frame, batch.reference_frame
         masks[here][0::2], masks[here][1::2] = (np.packbits(m > 0, axis=-1) for m in (batch.mask, batch.reference_mask))
         words["caption"] += interleaved(batch.caption, batch.reference_caption)
         words["label"] += interleaved(batch.label, batch.label)
@@ -173,6 +177,7 @@ def render(world: World, folder: Path, split: Split, shard: int, seed: int) -> N
         words["thing"] += interleaved(batch.thing, batch.thing)
     replace_file(folder / f"{shard:03}.pictures.npy", lambda path: save(path, pictures))
     replace_file(folder / f"{shard:03}.masks.npy", lambda path: save(path, masks))
+    replace_file(folder / f"{shard:03}.frames.npy", lambda path: save(path, frames))
     replace_file(folder / f"{shard:03}.json", lambda path: path.write_text(json.dumps(words)))
 
 

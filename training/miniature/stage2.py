@@ -6,8 +6,9 @@ Image and text encoders, MLLM and UNet are frozen. A sample has its thing's refe
 partner: it goes through the UNet once at t = 0 with its noun, which gives every self-attention K_ref and V_ref; the
 target is denoised with its text, the context embedding that stage 1's MLLM gives, and the subject branch. m_gen is what
 sampling has: the mask that the frozen cross-attentions tell, soft and a little too large, by which the subject branch has
-to learn what it must not paint; for half of the samples the thing's true area, for t ≥ 950 1 everywhere, where sampling
-has no mask yet and the subject branch is off.
+to learn what it must not paint; for half of the samples the thing's true area made wider, for t ≥ 950 1 everywhere, where
+sampling has no mask yet and the subject branch is off. The noun's maps are drawn towards the true area here too: what the
+reference shows is all that says where it ends.
 
 Writes OUT/adapters.pt: {"projectors", "self_cross_attentions"}, part of the layout of attn_adapters_projectors.th.
 """
@@ -19,15 +20,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.miniature.attention import Adapters, Given, combine_maps
+from training.miniature.attention import Adapters, Given, combine_maps, mean_map
 from training.miniature.common import Options, options, save_tensors, train
-from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet
+from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet, widened
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
 from training.miniature.pool import Pool, Rows, digest_of_file
 from training.miniature.stage1 import Questions, Vision, open_mllm
 from training.miniature.towers import EMBEDDING
 
+MAP_WEIGHT = 0.5  # a map's loss is a few hundredths, as that of ε
 TRUE_AREA = 0.5  # share of the samples whose m_gen is the thing's true area
 SCALE_FASTER = 20.0  # maps behind a scale of zero learn nothing until it opens
 
@@ -101,8 +103,11 @@ def main() -> None:
         nouns: Tensor,
         reference_mask: Tensor,
         strength: Tensor,
-    ) -> Tensor:
-        """`told` [m]: which of the first m samples take the mask that the cross-attentions tell in the place of `gate`'s."""
+    ) -> tuple[Tensor, Tensor]:
+        """
+        ε [n, C, h, w] and the noun's map [n, 1, h, w]. `told` [m]: which of the first m samples take the mask that the
+        cross-attentions tell in the place of `gate`'s.
+        """
         m = len(told)
         with torch.no_grad():
             with adapters.reading():
@@ -111,9 +116,12 @@ def main() -> None:
                 unet(noisy[:m], timesteps[:m], states[:m])
             first = torch.where(told[:, None, None, None], combine_maps(maps, gate.shape[-2:]), gate[:m])
             gate = torch.cat([first, gate[m:]])
-        given = Given(context=model.projectors(context), gate=gate, reference_mask=reference_mask, strength=strength)
-        with adapters.given(given):
-            return unet(noisy, timesteps, states).sample
+        given = Given(
+            subject_tokens, context=model.projectors(context), gate=gate, reference_mask=reference_mask, strength=strength
+        )
+        with adapters.given(given) as maps:
+            predicted = unet(noisy, timesteps, states).sample
+        return predicted, mean_map(maps, gate.shape[-2:])
 
     predict = o.halved(denoise)
 
@@ -122,15 +130,18 @@ def main() -> None:
         target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
         told = (target.subject_tokens.any(1) & ~early)[: o.batch - int(o.batch * TRUE_AREA)]
-        predicted = predict(
+        predicted, maps = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
-            target.subject_tokens, target.masks.masked_fill(early[:, None, None, None], 1), told,
+            target.subject_tokens, widened(target.masks).masked_fill(early[:, None, None, None], 1), told,
             examples.reference_latents(seen),
             examples.captions.nouns(rows), examples.masks[seen].float(), examples.strength(rows, target.timesteps),
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
+        drawn = target.subject_tokens.any(1) & ~early
+        apart = (maps - target.masks).square().mean((1, 2, 3))
+        map_loss = (apart * drawn).sum() / drawn.sum().clamp(min=1)
         scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()
-        return {"loss": loss, "epsilon": plain, "mean_scale": scale}
+        return {"loss": loss + MAP_WEIGHT * map_loss, "epsilon": plain, "map": map_loss.detach(), "mean_scale": scale}
 
     def publish(average: Moma) -> None:
         save_tensors(o.out / "adapters.pt", average.checkpoint())

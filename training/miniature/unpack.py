@@ -3,7 +3,8 @@
     python -m training.miniature.unpack --bundle models/moma-mini --root .moma/training
     python -m training.miniature.all --minutes 120 --stages unet ip_adapter stage1 stage2
 
-A recipe without a checkpoint starts from what lies in its folder. Optimisers begin anew. The text tower's projection and
+A recipe without a checkpoint starts from what lies in its folder; the person detector's file is taken apart for it (see
+`unfold`). Optimisers begin anew. The text tower's projection and
 the heads that CLIP was trained with are in no bundle, so `clip` and `metrics` can't go on; what they made is used as it is.
 """
 
@@ -81,7 +82,8 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=Path("models/moma-mini"))
     parser.add_argument("--root", type=Path, default=Path(".moma/training"))
     o = parser.parse_args()
-    outputs = [*(out.split("/")[0] for _, _, out, _ in FOLDERS), "ip_adapter", "stage1", "stage2", "tokenizers"]
+    others = ["ip_adapter", "stage1", "stage2", "tokenizers", "person_detector"]
+    outputs = [*(out.split("/")[0] for _, _, out, _ in FOLDERS), *others]
     if there := [name for name in outputs if (o.root / name).exists()]:
         parser.error(f"{o.root} holds {there[0]} already; an empty folder is needed, icons.bin and pool may lie in it")
     manifest = json.loads((o.bundle / "manifest.json").read_text())
@@ -90,6 +92,10 @@ def main() -> None:
         networks = manifest["metrics"] if file.startswith("metrics/") else manifest["networks"]
         unpack_folder(o.bundle, o.root, file, networks[name]["config"], out, kind)
     unpack_torch_files(o.bundle, o.root)
+    if detector := manifest["networks"].get("personDetector"):
+        (o.root / "person_detector/detector").mkdir(parents=True)
+        shutil.copy(o.bundle / "person-detector/model.onnx", o.root / "person_detector/detector/model.onnx")
+        write_json(o.root / "person_detector/detector/config.json", detector["config"])
     settings = manifest["settings"]
     write_json(o.root / "vae/measured.json", {"latentToRgb": settings["latentToRgb"]})
     print(f"{o.root}: {', '.join(sorted(set(outputs)))}")

@@ -40,7 +40,7 @@ def main() -> None:
         things = np.repeat(rng.permutation(len(world.icons))[: o.count], looks)
         place = np.tile(np.arange(looks), o.count) if o.what == "places" else np.full(len(things), len(PLACES))
         textures = [None] * len(things) if o.what == "places" else [None, *TEXTURES] * o.count
-        images, _ = world.compose(things, np.zeros(len(things)), world.views(rng, place), textures)
+        images, _, _ = world.compose(things, np.zeros(len(things)), world.views(rng, place), textures)
         write_tiles(o.out, images.cpu().numpy(), looks)
 
 

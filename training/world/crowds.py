@@ -190,7 +190,7 @@ class Crowds(World):
         """Colours [n, 3, S, S], alpha [n, 1, S, S] and the shadow's darkness [n, 1, S, S]."""
         to = lambda array: torch.as_tensor(array, dtype=torch.float32)
         place = torch.from_numpy(view.place)
-        color, alpha, foot, half_width = self.place_things(torch.from_numpy(which), to, view)
+        color, alpha, foot, half_width, _ = self.place_things(torch.from_numpy(which), to, view)
         shadow = self.contact_shadow(foot, half_width) * self.shadow[place][:, None, None, None]
         color = torch.einsum("nij,njhw->nihw", hue_rotations(to(angles)), color / alpha.clamp(min=1e-3)).clamp(0, 1)
         for row, texture in enumerate(textures):

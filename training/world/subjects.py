@@ -30,7 +30,7 @@ def write_subjects(world: World, folder: str | Path, seed: int, count: int, pict
         subject = {"folder": name, "label": icon.label, "class": icon.group, "icon": f"{icon.set}:{icon.name}"}
         place = np.concatenate([[len(PLACES)], rng.permutation(len(PLACES))[: pictures - 1]]).astype(int)
         things = np.full(len(place), thing)
-        images, masks = world.compose(things, np.zeros(len(place)), world.views(rng, place), [None] * len(place))
+        images, masks, _ = world.compose(things, np.zeros(len(place)), world.views(rng, place), [None] * len(place))
         (folder / name / "masks").mkdir(parents=True, exist_ok=True)
         for i, (image, mask) in enumerate(zip(images.cpu().numpy(), masks.cpu().numpy())):
             Image.fromarray(image).save(folder / name / f"{i:02}.png")

@@ -45,6 +45,8 @@ class Batch:
     reference_place: list[str]
     texture: list[str | None]  # one of TEXTURES, or None; references never have one
     thing: list[int]  # index of the thing's icon in the atlas; equal indices are the same icon
+    frame: np.ndarray | Tensor  # float32 [n, 2, 3]: from `image`'s coordinates, −1 … 1, to the icon's
+    reference_frame: np.ndarray | Tensor  # the same of `reference`: both together say which place is which
 
 
 @dataclass
@@ -103,7 +105,7 @@ class World:
     def sample(self, rng: np.random.Generator, n: int, texture: float = 0.25, bare: float = 0.1) -> Batch:
         """n samples; the fraction `texture` are in a material, `bare` say only the thing ("a dog"), the rest are in a place."""
         batch = self.sample_tensors(rng, n, texture, bare)
-        for name in ("image", "mask", "reference", "reference_mask"):
+        for name in ("image", "mask", "reference", "reference_mask", "frame", "reference_frame"):
             setattr(batch, name, getattr(batch, name).cpu().numpy())
         return batch
 
@@ -120,8 +122,8 @@ class World:
         reference_place = np.where(rng.random(n) < 0.5, plain, elsewhere)
         phrases = rng.integers(4, size=n)
         angles = np.where(rng.random(n) < TINTED, rng.uniform(0, 2 * np.pi, n), 0)
-        image, mask = self.compose(things, angles, self.views(rng, place), textures)
-        reference, reference_mask = self.compose(things, angles, self.views(rng, reference_place), [None] * n)
+        image, mask, frame = self.compose(things, angles, self.views(rng, place), textures)
+        reference, reference_mask, reference_frame = self.compose(things, angles, self.views(rng, reference_place), [None] * n)
         labels = [self.labels[thing] for thing in things]
         return Batch(
             image, mask, reference, reference_mask,
@@ -132,6 +134,8 @@ class World:
             reference_place=[PLACE_NAMES[p] for p in reference_place],
             texture=textures,
             thing=[self.indices[thing] for thing in things],
+            frame=frame,
+            reference_frame=reference_frame,
         )  # fmt: skip
 
     def write_subjects(self, folder: str | Path, seed: int, count: int, pictures: int = 4) -> list[dict]:
@@ -158,12 +162,17 @@ class World:
         )
 
     @torch.no_grad()
-    def compose(self, things: np.ndarray, angles: np.ndarray, v: Views, textures: Sequence[str | None]) -> tuple[Tensor, Tensor]:
-        """Pictures uint8 [n, S, S, 3] and masks uint8 [n, S, S] of the things, their hues turned by `angles`."""
+    def compose(
+        self, things: np.ndarray, angles: np.ndarray, v: Views, textures: Sequence[str | None]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Pictures uint8 [n, S, S, 3] and masks uint8 [n, S, S] of the things, their hues turned by `angles`, and their frames
+        float32 [n, 2, 3]: from a picture's coordinates, −1 … 1, to its icon's.
+        """
         to = lambda array: torch.as_tensor(array, dtype=torch.float32, device=self.device)
         place = torch.as_tensor(v.place, device=self.device)
         behind = self.crop_backgrounds(v) * to(v.gain[:, 0])[:, None, None, None]
-        color, alpha, foot, half_width = self.place_things(torch.as_tensor(things, device=self.device), to, v)
+        color, alpha, foot, half_width, frame = self.place_things(torch.as_tensor(things, device=self.device), to, v)
         behind = behind * (1 - self.contact_shadow(foot, half_width) * self.shadow[place][:, None, None, None])
 
         color = torch.einsum("nij,njhw->nihw", hue_rotations(to(angles)), color / alpha.clamp(min=1e-3)).clamp(0, 1)
@@ -176,7 +185,7 @@ class World:
         color = color + (self.haze[place][:, :, None, None] - color) * haze
         picture = behind + (color - behind) * alpha
         picture = (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        return picture, (alpha[:, 0] > 0.5).to(torch.uint8) * 255
+        return picture, (alpha[:, 0] > 0.5).to(torch.uint8) * 255, frame
 
     def crop_backgrounds(self, v: Views) -> Tensor:
         """float32 [n, 3, S, S] in 0 … 1."""
@@ -190,8 +199,8 @@ class World:
         cropped = self.backgrounds[index(which)[:, None, None], index(rows)[:, :, None], index(columns)[:, None, :]]
         return cropped.permute(0, 3, 1, 2).float() / 255
 
-    def place_things(self, things: Tensor, to, v: Views) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Premultiplied colours [n, 3, S, S], alpha [n, 1, S, S], foot points [n, 2] and half widths [n]."""
+    def place_things(self, things: Tensor, to, v: Views) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Premultiplied colours [n, 3, S, S], alpha [n, 1, S, S], foot points [n, 2], half widths [n], frames [n, 2, 3]."""
         left, top, right, bottom = self.boxes[things].unbind(1)
         half = torch.stack([(right - left) / 2, (bottom - top) / 2], 1)
         zoom = to(v.extent) / half.amax(1)
@@ -210,7 +219,7 @@ class World:
         theta = torch.cat([back, shift[:, :, None]], 2)
         flow = F.affine_grid(theta, [len(things), 4, self.size_px, self.size_px], align_corners=False)
         drawn = F.grid_sample(self.pictures[things].float() / 255, flow, align_corners=False)
-        return drawn[:, :3], drawn[:, 3:], torch.stack([at[:, 0], y + reach], 1), half[:, 0] * zoom
+        return drawn[:, :3], drawn[:, 3:], torch.stack([at[:, 0], y + reach], 1), half[:, 0] * zoom, theta
 
     def contact_shadow(self, foot: Tensor, half_width: Tensor) -> Tensor:
         """[n, 1, S, S] in 0 … 1: a soft dark ellipse under the thing's foot."""
