@@ -57,8 +57,8 @@ class Given:
         x, y = torch.meshgrid(line(width), line(height), indexing="xy")
         at = torch.stack([x, y, torch.ones_like(x)], -1).flatten(0, 1)  # [tokens, 3]
         there = (self.elsewhere[:, None] * at[:, None]).sum(-1)  # [n, tokens, 2]; a product of matrices would be in bf16
-        cells = (there[:, :, None] - at[:, :2]) * torch.tensor([width, height], device=at.device) / 2
-        squares = cells.square().sum(-1)
+        off = there[:, :, None] - at[:, :2]
+        squares = (off[..., 0] * width / 2).square() + (off[..., 1] * height / 2).square()
         shown = self.shown(tokens)[:, 0]
         nearest = squares.masked_fill(~shown, torch.inf).amin(2)
         shares = (-squares / (2 * SPREAD_CELLS**2)).masked_fill(~shown, FAR_BELOW).softmax(2)

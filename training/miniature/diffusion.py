@@ -222,6 +222,12 @@ class Examples:
         return torch.rand(n, device=self.device) < share
 
 
+def map_loss(maps: Tensor, masks: Tensor, counts: Tensor) -> Tensor:
+    """Mean square between the noun's maps and the thing's true areas [n, 1, h, w], of the samples that count [n]."""
+    apart = (maps - masks).square().mean((1, 2, 3))
+    return (apart * counts).sum() / counts.sum().clamp(min=1)
+
+
 def widened(masks: Tensor) -> Tensor:
     """
     Masks [n, 1, h, w] wider by 0 … WIDER_CELLS cells, each by another number: what sampling goes by is a blob at first. Of the

@@ -309,8 +309,6 @@ pictures: to a judge that has not, a true picture is no likelier with its own no
 {evaluated}
 Strengths and steps were chosen on these same things, so the figures flatter a little; what other steps give is told in
 `training/miniature/README.md` under "Steps". The shapes of things are rough, whatever the figures say: look at the grid.
-What the mask gives the paper it does not give here: a network that has learned with gates wider than the thing keeps thing
-and place apart by itself, and loses nothing without one.
 
 ## Files
 

@@ -104,6 +104,8 @@ class Pool:
 def shards_of(folder: Path) -> list[Path]:
     """Paths without an ending, of the shards that are complete."""
     if found := sorted(path.with_suffix("") for path in folder.glob("*.json")):
+        if old := [shard for shard in found if not shard.with_suffix(".frames.npy").exists()]:
+            raise FileNotFoundError(f"{old[0]}.frames.npy is missing: {folder.parent} is of an earlier version; remove it")
         return found
     raise FileNotFoundError(f"{folder} has no samples; `python -m training.miniature.pool` renders them")
 

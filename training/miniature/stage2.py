@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from training.miniature.attention import Adapters, Given, combine_maps, mean_map
 from training.miniature.common import Options, options, save_tensors, train
-from training.miniature.diffusion import NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet, widened
+from training.miniature.diffusion import (
+    NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet, map_loss, widened,
+)  # fmt: skip
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
 from training.miniature.pool import Pool, Rows, digest_of_file
@@ -129,7 +131,8 @@ def main() -> None:
         rows = examples.draw(o.batch, with_reference=o.batch)
         target, seen = examples.target(rows, NO_TEXT), examples.references(rows)
         early = target.timesteps >= SUBJECT_BRANCH_BELOW_TIMESTEP
-        told = (target.subject_tokens.any(1) & ~early)[: o.batch - int(o.batch * TRUE_AREA)]
+        named = target.subject_tokens.any(1) & ~early
+        told = named[: o.batch - int(o.batch * TRUE_AREA)]
         predicted, maps = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
             target.subject_tokens, widened(target.masks).masked_fill(early[:, None, None, None], 1), told,
@@ -137,11 +140,9 @@ def main() -> None:
             examples.captions.nouns(rows), examples.masks[seen].float(), examples.strength(rows, target.timesteps),
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
-        drawn = target.subject_tokens.any(1) & ~early
-        apart = (maps - target.masks).square().mean((1, 2, 3))
-        map_loss = (apart * drawn).sum() / drawn.sum().clamp(min=1)
+        mapped = map_loss(maps, target.masks, named)
         scale = torch.stack([layer.scale_learnable.detach() for layer in adapters.layers[::2]]).mean()
-        return {"loss": loss + MAP_WEIGHT * map_loss, "epsilon": plain, "map": map_loss.detach(), "mean_scale": scale}
+        return {"loss": loss + MAP_WEIGHT * mapped, "epsilon": plain, "map": mapped.detach(), "mean_scale": scale}
 
     def publish(average: Moma) -> None:
         save_tensors(o.out / "adapters.pt", average.checkpoint())

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from training.miniature.attention import BorrowingAttention, Given, MapAttention, mean_map
 from training.miniature.common import earlier, options, replace_folder, save_tensors, train
-from training.miniature.diffusion import Examples, widened
+from training.miniature.diffusion import Examples, map_loss, widened
 from training.miniature.llava import ImageProjection
 from training.miniature.pool import Pool
 from training.miniature.stage1 import Vision
@@ -151,11 +151,10 @@ def main() -> None:
         )  # fmt: skip
         loss, plain = examples.noise.loss(predicted, target.epsilon, target.timesteps)
         half = lambda which: (predicted[which].detach() - target.epsilon[which]).square().mean()
-        apart = (maps - target.masks).square().mean((1, 2, 3))
-        map_loss = (apart * ~target.empty).sum() / (~target.empty).sum().clamp(min=1)
+        mapped = map_loss(maps, target.masks, ~target.empty)
         return {
-            "loss": loss + MAP_WEIGHT * map_loss + PLACE_WEIGHT * place, "epsilon": plain, "weighted": loss.detach(),
-            "map": map_loss.detach(), "place": place.detach(),
+            "loss": loss + MAP_WEIGHT * mapped + PLACE_WEIGHT * place, "epsilon": plain, "weighted": loss.detach(),
+            "map": mapped.detach(), "place": place.detach(),
             "epsilon_borrowing": half(slice(borrowing)), "epsilon_alone": half(slice(borrowing, None)),
         }  # fmt: skip
 

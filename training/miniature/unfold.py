@@ -17,8 +17,9 @@ from torch import Tensor, nn
 def read_weights(path: Path) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor]]:
     """Weight and bias of every convolution that had a norm, in the order in which they are computed; all others by name."""
     graph = onnx.load(path).graph
-    arrays = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).float() for tensor in graph.initializer}
-    arrays |= {node.output[0]: arrays[node.input[0]] for node in graph.node if node.op_type == "Cast" and node.input[0] in arrays}
+    array = lambda tensor: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).float()
+    # What is stored as float16 is cast back by its name without ".half".
+    arrays = {tensor.name.removesuffix(".half"): array(tensor) for tensor in graph.initializer}
     named = {name.removeprefix("detector."): value for name, value in arrays.items() if name.startswith("detector.")}
     inputs = [node.input for node in graph.node if node.op_type == "Conv"]
     return [(arrays[w], arrays[b]) for _, w, b in inputs if not w.startswith("detector.")], named
@@ -32,7 +33,7 @@ def load_published(detector: nn.Module, path: Path, pictures: Iterable[Tensor]) 
     if [w.shape for w, _ in folded] != [conv.weight.shape for conv, _ in pairs]:
         raise ValueError(f"{path} holds another network than the recipe's; remove it to begin anew")
     for name, value in named.items():
-        detector.get_parameter(name.removesuffix(".half")).copy_(value)
+        detector.get_parameter(name).copy_(value)
     told: dict[nn.Module, list[Tensor]] = {conv: [] for conv, _ in pairs}
 
     def listen(conv: nn.Module, _given: object, made: Tensor) -> None:

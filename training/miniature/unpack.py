@@ -4,8 +4,8 @@
     python -m training.miniature.all --minutes 120 --stages unet ip_adapter stage1 stage2
 
 A recipe without a checkpoint starts from what lies in its folder; the person detector's file is taken apart for it (see
-`unfold`). Optimisers begin anew. The text tower's projection and
-the heads that CLIP was trained with are in no bundle, so `clip` and `metrics` can't go on; what they made is used as it is.
+`unfold`). Optimisers begin anew. The text tower's projection and the heads that CLIP was trained with are in no bundle, so
+`clip` and `metrics` can't go on; what they made is used as it is.
 """
 
 from __future__ import annotations
