@@ -6,8 +6,8 @@ Image and text encoders, MLLM and UNet are frozen. A sample has its thing's refe
 partner: it goes through the UNet once at t = 0 with its noun, which gives every self-attention K_ref and V_ref; the
 target is denoised with its text, the context embedding that stage 1's MLLM gives, and the subject branch. m_gen is what
 sampling has: the mask that the frozen cross-attentions tell, soft and a little too large, by which the subject branch has
-to learn what it must not paint; for half of the samples the thing's true area made wider, for t ≥ 950 1 everywhere, where
-sampling has no mask yet and the subject branch is off. The noun's maps are drawn towards the true area here too: what the
+to learn what it must not paint; for half of the samples the thing's true area, for t ≥ 950 1 everywhere, where sampling
+has no mask yet and the subject branch is off. The noun's maps are drawn towards the true area here too: what the
 reference shows is all that says where it ends.
 
 Writes OUT/adapters.pt: {"projectors", "self_cross_attentions"}, part of the layout of attn_adapters_projectors.th.
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from training.miniature.attention import Adapters, Given, combine_maps, mean_map
 from training.miniature.common import Options, options, save_tensors, train
 from training.miniature.diffusion import (
-    NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet, map_loss, widened,
+    NO_TEXT, SUBJECT_BRANCH_BELOW_TIMESTEP, Examples, frozen_unet, map_loss,
 )  # fmt: skip
 from training.miniature.ip_adapter import TEXT_CHANNELS
 from training.miniature.llava import ImageProjection, Instructions
@@ -135,7 +135,7 @@ def main() -> None:
         told = named[: o.batch - int(o.batch * TRUE_AREA)]
         predicted, maps = predict(
             model, target.noisy, target.timesteps, target.states, torch.where(target.empty[:, None], 0, contexts[rows].float()),
-            target.subject_tokens, widened(target.masks).masked_fill(early[:, None, None, None], 1), told,
+            target.subject_tokens, target.masks.masked_fill(early[:, None, None, None], 1), told,
             examples.reference_latents(seen),
             examples.captions.nouns(rows), examples.masks[seen].float(), examples.strength(rows, target.timesteps),
         )  # fmt: skip
