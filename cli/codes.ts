@@ -9,6 +9,8 @@ export const exitCodes = {
   bundle: 3,
   /** Ctrl-C; 128 + the signal's number, as shells count. */
   interrupted: 130,
+  /** Nobody reads the output any more; as a program that SIGPIPE ends. */
+  unread: 141,
   /** SIGTERM. */
   terminated: 143,
 } as const

@@ -4,6 +4,12 @@ import { runProgram } from './program.ts'
 
 const writeError = (text: string) => void process.stderr.write(text)
 
+// Whoever reads the output has had enough, as `head` has: what else would be written concerns nobody.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(exitCodes.unread)
+})
+
 try {
   const code = await runProgram(process.argv.slice(2), writeError)
   // A command that served may have said another.

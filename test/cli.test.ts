@@ -55,6 +55,13 @@ const generate = (...args: string[]) => draw('--mask', mask, ...args)
 const draw = (...args: string[]) =>
   moma('generate', '--image', photo, '--label', 'toy', '--prompt', 'a toy on a beach', '--out', out, ...args)
 
+test('ends in silence when nobody reads its output any more, as in `| head`', () => {
+  const command = `"${process.execPath}" "${program}" generate --help | true; echo "\${PIPESTATUS[0]}"`
+  const { stdout, stderr } = spawnSync('bash', ['-c', command], { encoding: 'utf8', env: environment })
+  expect(stdout.trim()).toMatch(/^(141|0)$/)
+  expect(stderr).toBe('')
+})
+
 test('generate writes pictures with their settings inside and prints their paths last', async () => {
   const { status, stdout } = generate('--count', '2', '--seed', '5', '--steps', '2')
   expect(status).toBe(0)
