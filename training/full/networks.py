@@ -105,15 +105,43 @@ def vae(bundle: Bundle) -> AutoencoderKL:
     return model.requires_grad_(False).eval()
 
 
-def mllm(bundle: Bundle, trained: Path | None = None) -> Mllm:
-    """LLaVA's decoder and projector with a new mapping; or as `trained`, a stage's output, has them."""
+LLAVA_FILES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+
+
+def llava(bundle: Bundle, folder: Path) -> Mllm:
+    """LLaVA's own decoder and projector, from its published files, with a new mapping: what stage 1 starts from."""
+    file = next((folder / name for name in LLAVA_FILES if (folder / name).exists()), None)
+    if file is None:
+        raise FileNotFoundError(f"llava is {folder}, which has no {' or '.join(LLAVA_FILES)}; stage 1 starts from the files "
+                                "of liuhaotian/llava-v1.5-7b")  # fmt: skip
+    return with_llava(bundle, {name: value.float() for name, value in read_file(file).items()})
+
+
+def published_mllm(bundle: Bundle) -> Mllm:
+    """MoMA's own MLLM, as the bundle has it."""
+    model = with_llava(bundle, bundle.tensors("decoder"))
+    model.mapping.load_state_dict(bundle.tensors("mapping"))
+    return model
+
+
+def trained_mllm(bundle: Bundle, file: Path) -> Mllm:
+    """As stage 1 left it. Throws FileNotFoundError."""
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is missing: stage 1 writes it; or set mllm to \"bundle\", which takes MoMA's published one")
+    model = new_mllm(bundle)
+    model.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    return model
+
+
+def new_mllm(bundle: Bundle) -> Mllm:
     projector, decoder = bundle.config("projector"), bundle.config("decoder")
     embedding = bundle.config("imageProjection")["clip_embeddings_dim"]
-    model = Mllm(LlamaConfig(**decoder), projector["mm_hidden_size"], embedding)
-    if trained:
-        model.load_state_dict(torch.load(trained, weights_only=True))
-        return model
-    tensors = bundle.tensors("decoder")
+    return Mllm(LlamaConfig(**decoder), projector["mm_hidden_size"], embedding)
+
+
+def with_llava(bundle: Bundle, tensors: dict[str, Tensor]) -> Mllm:
+    """Tensors by LLaVA's names; those of its head and of its image tower are not needed."""
+    model = new_mllm(bundle)
     of = lambda prefix: {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     model.projector.load_state_dict(of("model.mm_projector."))
     decoder_names = model.decoder.state_dict().keys()
@@ -135,9 +163,6 @@ class Maps(nn.Module):
         self.projectors.load_state_dict(of("image_proj."))
         if unexpected := self.self_cross_attentions.load_state_dict(of("ip_adapter."), strict=False).unexpected_keys:
             raise ValueError(f"IP-Adapter's file holds {', '.join(unexpected)}, which this UNet has not")
-
-    def checkpoint(self) -> dict[str, dict[str, Tensor]]:
-        return {"projectors": self.projectors.state_dict(), "self_cross_attentions": self.self_cross_attentions.state_dict()}
 
 
 @dataclass

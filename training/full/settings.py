@@ -11,6 +11,8 @@ from pathlib import Path
 class Settings:
     bundle: Path  # folder of the manifest: configs of all networks, and where their files are
     files: Path  # folder of the weights
+    llava: Path  # folder of LLaVA-1.5's published files, from which stage 1 starts
+    mllm: str  # which one stage 2 asks: "stage1", what that stage wrote, or "bundle", MoMA's published one
     data: Path  # see data.py
     out: Path
     sizePx: int
@@ -38,4 +40,6 @@ def read_settings(path: Path) -> Settings:
         raise ValueError(f"{path}: {', '.join(sorted(unknown))} is unknown; allowed are {', '.join(wanted)}")
     if given["mixedPrecision"] not in ("no", "bf16"):
         raise ValueError(f"{path}: mixedPrecision is {given['mixedPrecision']!r}; allowed are 'no' and 'bf16'")
+    if given["mllm"] not in ("stage1", "bundle"):
+        raise ValueError(f"{path}: mllm is {given['mllm']!r}; allowed are 'stage1' and 'bundle'")
     return Settings(**{name: Path(value) if wanted[name] == "Path" else value for name, value in given.items()})

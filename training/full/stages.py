@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
-from training.full.networks import Bundle, Maps, mllm, text_encoder, tokenizers, unet, vae, vision_tower
+from training.full.networks import (
+    Bundle, Maps, llava, published_mllm, text_encoder, tokenizers, trained_mllm, unet, vae, vision_tower,
+)  # fmt: skip
 from training.full.settings import Settings
 from training.miniature.attention import Adapters, Given
 from training.miniature.diffusion import NOUN_TOKENS, SUBJECT_BRANCH_BELOW_TIMESTEP, TIMESTEPS, schedule
@@ -53,43 +55,67 @@ class Asking(nn.Module):
         return self.whole(normalize(shrink(batch["image"], self.whole.config.image_size))).image_embeds
 
 
-class Stage1:
+class Stage(nn.Module):
+    """
+    A stage's loss of a batch, as a module that accelerate can wrap: `learner` is what learns. The frozen networks are no
+    part of it, so that they are neither averaged nor saved.
+    """
+
+    output: str  # the file that it leaves
+
+    def __init__(self, learner: nn.Module, frozen: dict[str, nn.Module]):
+        super().__init__()
+        self.frozen = frozen
+        for network in frozen.values():
+            network.requires_grad_(False).eval()
+        # After that: stage 2's maps are part of its UNet too.
+        self.learner = learner.requires_grad_(True)
+
+    def keep_on(self, device: torch.device) -> None:
+        """The frozen networks."""
+        for network in self.frozen.values():
+            network.to(device)
+
+    @staticmethod
+    def written(learned: dict[str, Tensor]) -> Any:
+        """What `output` holds, of the learner's tensors by their names."""
+        return learned
+
+
+class Stage1(Stage):
     """Projector, decoder with the learnable token, and mapping towards the target's image embedding."""
 
     output = "mllm.pt"
 
     def __init__(self, bundle: Bundle, settings: Settings):
-        self.learner = mllm(bundle)
-        self.frozen = {"asking": Asking(bundle)}
+        super().__init__(llava(bundle, settings.llava), {"asking": Asking(bundle)})
 
-    def losses(self, model: nn.Module, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         asking = self.frozen["asking"]
-        wanted, made = asking.wanted(batch), asking.ask(model, batch)
+        wanted, made = asking.wanted(batch), asking.ask(self.learner, batch)
         cosine = F.cosine_similarity(made, wanted).mean()
         return {"loss": F.mse_loss(made, wanted) + (1 - cosine), "cosine": cosine.detach()}
 
-    def checkpoint(self, model: Mllm) -> Any:
-        return model.state_dict()
 
-
-class Stage2:
+class Stage2(Stage):
     """Image projection, subject maps and context maps, by the diffusion loss; all networks frozen."""
 
     output = "adapters.pt"
 
     def __init__(self, bundle: Bundle, settings: Settings):
-        self.settings = settings
         denoiser = unet(bundle)
-        self.adapters = Adapters(denoiser)
-        self.learner = Maps(bundle, self.adapters)
-        trained = settings.out / "stage1" / Stage1.output
-        self.frozen = {
+        adapters = Adapters(denoiser)
+        published = settings.mllm == "bundle"
+        frozen = {
             "asking": Asking(bundle),
-            "mllm": mllm(bundle, trained if trained.exists() else None).requires_grad_(False).eval(),
+            "mllm": published_mllm(bundle) if published else trained_mllm(bundle, settings.out / "stage1" / Stage1.output),
             "unet": denoiser,
             "vae": vae(bundle),
             "text": text_encoder(bundle),
         }
+        super().__init__(Maps(bundle, adapters), frozen)
+        # In a tuple: the adapters are the learner's already.
+        self.settings, self.adapters = settings, (adapters,)
         self.tokenizer = tokenizers(bundle).clip
         self.sampler: DDIMScheduler = schedule()
 
@@ -103,7 +129,8 @@ class Stage2:
         autoencoder = self.frozen["vae"]
         return autoencoder.encode(pixels(pictures)).latent_dist.sample() * autoencoder.config.scaling_factor
 
-    def losses(self, model: nn.Module, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+        (adapters,) = self.adapters
         device, count = batch["image"].device, len(batch["label"])
         draw = lambda share: torch.from_numpy(rng.random(count) < share).to(device)
         denoiser, target, reference = self.frozen["unet"], self.latents(batch["image"]), self.latents(batch["reference"])
@@ -112,7 +139,7 @@ class Stage2:
         prompts = [subject_prompt(*words) for words in zip(batch["label"], batch["caption"])]
         texts = self.states(["" if left_out else prompt for left_out, prompt in zip(empty.tolist(), prompts)], device)
         first = torch.zeros_like(timesteps)
-        with torch.no_grad(), self.adapters.reading():
+        with torch.no_grad(), adapters.reading():
             noun = self.states(batch["label"], device)[:, :NOUN_TOKENS]
             denoiser(self.sampler.add_noise(reference, torch.randn_like(reference), first), first, noun)
         with torch.no_grad():
@@ -121,18 +148,23 @@ class Stage2:
         size = tuple(target.shape[-2:])
         small = lambda masks: F.interpolate(masks, size, mode="nearest")
         given = Given(
-            context=model.projectors(context),
+            context=self.learner.projectors(context),
             gate=small(batch["mask"]).masked_fill((early | draw(self.settings.unmasked))[:, None, None, None], 1),
             reference_mask=small(batch["reference_mask"]),
             strength=(~early).float(),
             size=size,
         )
-        with self.adapters.given(given):
+        with adapters.given(given):
             predicted = denoiser(self.sampler.add_noise(target, epsilon, timesteps), timesteps, texts).sample
         return {"loss": F.mse_loss(predicted.float(), epsilon.float())}
 
-    def checkpoint(self, model: Maps) -> Any:
-        return model.checkpoint()
+    @staticmethod
+    def written(learned: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in learned.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = tensor
+        return parts
 
 
 STAGES = {"stage1": Stage1, "stage2": Stage2}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 from training.full.networks import Bundle
@@ -19,6 +21,7 @@ CASES = {
     "vitH": ("clip-vision-projection", "model.safetensors", ""),
     "projector": ("llava", "pytorch_model.bin.index.json", ""),
     "decoder": ("llava", "pytorch_model.bin.index.json", ""),
+    "mapping": ("moma-adapters", "attn_adapters_projectors.th", "llm_mapping.mapping"),
     "imageProjection": ("moma-adapters", "attn_adapters_projectors.th", "projectors"),
     "ipAdapter": ("ip-adapter", "ip-adapter_sd15.bin", ""),
     "clipText": ("clip-text", "model.safetensors", ""),
@@ -36,12 +39,26 @@ def toy_bundle() -> Bundle:
     return Bundle({"networks": networks, "tokenizers": tokenizers}, DATA)
 
 
-def toy_settings(settings: Settings, out: Path) -> dict[str, Any]:
-    """What differs from the full run: sizes, and two updates of two batches."""
-    return {
-        "data": out / "data", "out": out, "sizePx": 64, "batch": 2, "accumulation": 2, "updates": 2, "workers": 0,
-        "mixedPrecision": "no", "saveEveryUpdates": 1, "learningRate": 10 * settings.learningRate,
-    }  # fmt: skip
+def toy_settings(settings: Settings, out: Path) -> Settings:
+    """
+    Other sizes, and three updates of two batches; no weight decay, which changes what has no gradient too. The pictures
+    are large enough for the thing to be seen in the middle block.
+    """
+    return replace(
+        settings, files=DATA, llava=DATA / "llava", data=out / "data", out=out, sizePx=128, batch=2, accumulation=2, updates=3,
+        workers=0, mixedPrecision="no", saveEveryUpdates=1, learningRate=10 * settings.learningRate, weightDecay=0.0,
+    )  # fmt: skip
+
+
+def still_the_same(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> list[str]:
+    """Names of the tensors that are equal in both, however they are nested."""
+    names: list[str] = []
+    for name, value in before.items():
+        if isinstance(value, dict):
+            names += still_the_same(value, after[name], f"{prefix}{name}.")
+        elif torch.equal(value, after[name]):
+            names.append(prefix + name)
+    return names
 
 
 def write_toy_data(folder: Path) -> None:
