@@ -5,13 +5,19 @@ import { readSubject, segmentationOf } from '../services/generation/subject.ts'
 import { createContentCache } from '../services/lib/content-cache.ts'
 import type { PictureSigner } from '../services/lib/images/content-credentials.ts'
 import { encodeImage } from '../services/lib/images/encode.ts'
+import type { RgbImage } from '../services/lib/images/image.ts'
 import type { NetworkPool } from '../services/lib/runtime/pool.ts'
 import { openBundleServices } from './bundle-services.ts'
+import { exitCodes } from './codes.ts'
+import { type Gates, openGates } from './gates.ts'
 import { writeInto } from './out-folder.ts'
 import type { Progress } from './progress.ts'
 import type { Asked, GenerateOptions } from './read-request.ts'
 
-/** Draws what `moma generate` was asked for and writes it out, a line a picture. */
+/**
+ * Draws what `moma generate` was asked for and writes it out, a line a picture. What the safety policy does not allow is
+ * refused before anything is drawn; of what is drawn, only what it allows is shown or written.
+ */
 export async function drawPictures(
   options: GenerateOptions,
   asked: Asked,
@@ -22,10 +28,14 @@ export async function drawPictures(
   const { bundle, rehearsal, request, files, sizePx, folder, signer } = asked
   if (rehearsal)
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
+  const gates = await openGates(bundle, pool, rehearsal)
+  const { label } = options
+  for (const prompt of options.prompt) await gates.request({ label, prompt, negativePrompt: '' })
   const services = await openBundleServices(bundle, pool)
-  pool.prepare(services.networksFor(request.method ?? 'moma', files.mask === null))
+  pool.prepare([...gates.networks, ...services.networksFor(request.method ?? 'moma', files.mask === null)])
   const segmentation = segmentationOf(bundle, services.vision, signal)
   const subject = await readSubject(files, sizePx, segmentation)
+  await gates.subject(subject, signal)
   const pipeline = createPipeline(services, bundle.manifest.settings, createContentCache(2 ** 28, featureBytes))
   for (const prompt of options.prompt) {
     const complete = completeRequest({ ...request, prompt }, bundle.manifest.settings)
@@ -35,8 +45,14 @@ export async function drawPictures(
       decodePreviewEverySteps: progress.showsPreviews ? options.decodePreviews : 0,
     })
     for await (const event of events) {
-      await show(progress, event)
+      await show(progress, event, (picture) => gates.refusal(picture, label, signal))
       if (event.kind !== 'image') continue
+      const refusal = await gates.refusal(event.image, label, signal)
+      if (refusal !== null) {
+        progress.note(`${refusal}; it is not written (seed ${event.seed})`)
+        process.exitCode = exitCodes.refused
+        continue
+      }
       const path = await writePicture(folder, options, complete, event, signer)
       progress.done()
       const line = {
@@ -51,13 +67,18 @@ export async function drawPictures(
   }
 }
 
-async function show(progress: Progress, event: GenerationEvent): Promise<void> {
+/** A picture in the terminal is judged as a finished one is. */
+async function show(
+  progress: Progress,
+  event: GenerationEvent,
+  refusalOf: (preview: RgbImage) => ReturnType<Gates['refusal']>,
+): Promise<void> {
   if (event.kind === 'stage') progress.update(`${event.stage.toLowerCase()} …`, null)
   if (event.kind === 'truncated')
     progress.note(`the prompt is longer than the text encoder reads; it does not see: "${event.text}"`)
   if (event.kind === 'step') {
-    const first = event.previews[0]
-    if (first) await progress.preview(first)
+    const first = progress.showsPreviews ? event.previews[0] : undefined
+    if (first && (await refusalOf(first)) === null) await progress.preview(first)
     progress.update(`step ${event.step} of ${event.steps}`, event.step / event.steps)
   }
 }

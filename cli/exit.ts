@@ -10,6 +10,7 @@ import { TextError } from '../services/lib/tokenizers/text.ts'
 import { CheckpointError } from '../services/lib/weights/tensor-entry.ts'
 import { exitCodes } from './codes.ts'
 import { InputFileError } from './input-file-error.ts'
+import { RefusedByPolicy } from './refused-by-policy.ts'
 import { MemberFailed } from './start/supervisor.ts'
 
 /** The exit code of an error, and what a person is told: one sentence. Faults of ours come with their stack if `debug`. */
@@ -18,6 +19,7 @@ export function describeError(error: unknown, debug: boolean): { code: number; m
   if (error instanceof MemberFailed) return { code: error.exitCode, message }
   const isBundle = error instanceof BundleError || error instanceof CheckpointError
   if (isBundle || (error instanceof NetworkError && error.unbuilt)) return { code: exitCodes.bundle, message }
+  if (error instanceof RefusedByPolicy) return { code: exitCodes.refused, message }
   const inputErrors = [
     InputFileError,
     NotInBundle,

@@ -36,7 +36,7 @@ export function addGenerate(program: Command): void {
     .addOption(new Option('--task <task>', 'a new place, or a new material').choices(['recontextualize', 'retexture']))
     .option(
       '--strength <number>',
-      "how closely the thing's details are kept (1 for places, 0.5 for materials)",
+      "how closely the thing's details are kept (the bundle's own if not said; the paper's 1 for places, 0.5 for materials)",
       numberOption('a number from 0 to 1.2', (value) => value >= 0 && value <= 1.2),
     )
     .option(
@@ -87,8 +87,8 @@ Examples:
   $ moma generate --image dog.png --label dog --task retexture --prompt "a sculpture of a dog made of gold" --count 4
   $ moma generate --image car.png --label car --prompt "a car on the beach" --sampler unipc --steps 20 --seed 7
 
-Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 130 interrupted
-(Ctrl-C), 143 told to end (SIGTERM).`
+Exit codes: 0 done, 1 a fault, 2 a wrong option or input, 3 a bundle that is missing or damaged, 4 refused by
+the safety policy, 130 interrupted (Ctrl-C), 143 told to end (SIGTERM).`
 
 /** With what Node has compiled, and only where it keeps that. */
 function networksFolder(): string | undefined {

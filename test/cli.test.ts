@@ -62,6 +62,61 @@ test('ends in silence when nobody reads its output any more, as in `| head`', ()
   expect(stderr).toBe('')
 })
 
+describe('what the safety policy does not allow', () => {
+  const refusing = (label: string, prompt: string) =>
+    moma(
+      'generate',
+      '--image',
+      photo,
+      '--mask',
+      mask,
+      '--label',
+      label,
+      '--prompt',
+      prompt,
+      '--out',
+      join(folder, 'refused'),
+    )
+
+  test.each([
+    ['man', 'a man on a beach', '"man" in the label names a person'],
+    ['toy', 'a toy next to a nurse', '"nurse" in the prompt names a person'],
+  ])('is refused before anything is drawn: label %j, prompt %j', (label, prompt, reason) => {
+    const { status, stdout, stderr } = refusing(label, prompt)
+    expect({ status, stdout }).toEqual({ status: 4, stdout: '' })
+    expect(stderr).toContain(`moma: the request was rejected: ${reason}`)
+    expect(existsSync(join(folder, 'refused'))).toBe(false)
+  })
+
+  test('is not written where it has been drawn', () => {
+    const policy = JSON.parse(readFileSync(new URL('../services/safety/policy/policy.json', import.meta.url), 'utf8'))
+    policy.picture.personDetector = { score: 0.0001, area: 0, centralArea: 0 }
+    const policyFile = join(folder, 'policy.json')
+    writeFileSync(policyFile, JSON.stringify(policy))
+    const request = [
+      '--image',
+      photo,
+      '--mask',
+      mask,
+      '--label',
+      'ball',
+      '--prompt',
+      'a ball on the beach',
+      '--steps',
+      '2',
+    ]
+    const to = join(folder, 'judged')
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [program, 'generate', ...request, '--out', to, '--bundle', 'moma-mini'],
+      { encoding: 'utf8', env: { ...process.env, MOMA_SAFETY_POLICY: policyFile } },
+    )
+    expect({ status, stdout }).toEqual({ status: 4, stdout: '' })
+    expect(stderr).toContain('a finished picture was rejected: a person is the central thing of the picture')
+    expect(existsSync(to)).toBe(false)
+  }, 30_000)
+})
+
 test('generate writes pictures with their settings inside and prints their paths last', async () => {
   const { status, stdout } = generate('--count', '2', '--seed', '5', '--steps', '2')
   expect(status).toBe(0)
