@@ -1,17 +1,16 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
+import sharp from 'sharp'
 import { type StartedMesh, startMesh } from '../mesh/start-mesh.ts'
+import { hasChromium, launch, whenChromium } from './chromium.ts'
 
 // A person's whole way through the studio, in Chromium, over a whole mesh with the miniature.
-
-const executablePath = '/usr/bin/chromium'
-const hasChromium = existsSync(executablePath)
-if (!hasChromium) console.warn(`the studio is not tested: there is no ${executablePath}`)
 
 /** Screenshots for whoever wants to look. */
 const shots = mkdtempSync(join(tmpdir(), 'moma-studio-shots-'))
@@ -39,9 +38,7 @@ beforeAll(async () => {
   mesh = await startMesh({
     env: { MOMA_BUNDLE: 'moma-mini', MOMA_PREVIEW_STEPS: '2', MOMA_SAFETY_POLICY: lenientPolicy() },
   })
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync']
-  args.push('--disable-background-networking', '--disable-component-update')
-  browser = await chromium.launch({ executablePath, headless: true, args })
+  browser = await launch()
   page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' })
   page.setDefaultTimeout(20_000)
   page.on('pageerror', (error) => faults.push(`error: ${error.message}`))
@@ -103,7 +100,24 @@ async function draw(steps: number): Promise<void> {
   await page.waitForURL(/#\/generation\//)
 }
 
-const whenChromium = hasChromium ? describe : describe.skip
+/** What the API answers to whoever is no studio. */
+async function ask<Data>(query: string, variables: object): Promise<Data> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ query, variables })
+  const response = await fetch(`${mesh.url}/graphql`, { method: 'POST', headers, body })
+  return ((await response.json()) as { data: Data }).data
+}
+
+/** What a generation was made with and what came of it, by its address in the studio. */
+async function drawn(url: string) {
+  const parts = 'status prompt negativePrompt guidance strength steps seed count images { url }'
+  const query = `query($id: ID!) { generation(id: $id) { ${parts} } }`
+  type Answer = { generation: { prompt: string; images: { url: string }[] } }
+  const { images, ...settings } = (await ask<Answer>(query, { id: url.split('/').at(-1) })).generation
+  const bytes = await (await fetch(images[0]!.url)).arrayBuffer()
+  const pixels = createHash('sha256').update(await sharp(bytes).raw().toBuffer())
+  return { settings, pixels: pixels.digest('hex') }
+}
 
 whenChromium('the studio', () => {
   test('a person label is refused kindly', async () => {
@@ -117,7 +131,29 @@ whenChromium('the studio', () => {
     await lookAt('refusal')
   }, 60_000)
 
+  test('what was refused says so among the things, and can be deleted', async () => {
+    await page.getByRole('link', { name: 'Your things' }).click()
+    const card = page.getByRole('link', { name: 'rejected woman' })
+    await card.click()
+    await page.getByRole('heading', { name: 'Your woman' }).waitFor()
+    const refusal = page.locator('[data-code=PERSON_SUBJECT_REJECTED]')
+    expect(await refusal.innerText()).toContain('Seen by words')
+    // Where whoever came by keyboard goes on, though the thing was not there yet.
+    expect(await page.evaluate('document.activeElement.tagName')).toBe('H1')
+    await button('Delete').click()
+    await lookAt('refused')
+    await page.goBack()
+    await card.waitFor()
+    await lookAt('refused-card')
+    await card.click()
+    await button('Delete').click()
+    await button('Delete it all').click()
+    await page.getByText('Nothing yet: begin with a photo.').waitFor()
+  }, 60_000)
+
   test('a photo becomes a subject, its mask is corrected by brush and by keyboard', async () => {
+    await page.goto(mesh.url)
+    await button('owl').click()
     await page.getByLabel('What is it?').fill('owl')
     await button('Find it in the photo').click()
     await page.waitForURL(/#\/subject\//)
@@ -161,6 +197,12 @@ whenChromium('the studio', () => {
     ])
     await button('Correct the mask').waitFor()
     await lookAt('subject')
+    // The thing with the mask as it was found is gone: what is said of it is said of it alone.
+    await page.goBack()
+    await page.getByText('There is no such thing of yours').waitFor()
+    await page.goForward()
+    await button('Correct the mask').waitFor()
+    expect(await page.getByRole('alert').count()).toBe(0)
   }, 60_000)
 
   test('a generation is watched, reloaded in the middle, and canceled', async () => {
@@ -198,14 +240,43 @@ whenChromium('the studio', () => {
   test('again with fewer steps: a result that is compared with the photo', async () => {
     await page.getByRole('link', { name: 'Again with …' }).click()
     await page.waitForURL(/#\/subject\/.*steps=400/)
+    await page.evaluate(`{
+      globalThis.states = []
+      const note = () => states.push(...[...document.querySelectorAll('[role=status]')].map((one) => one.innerText))
+      new MutationObserver(note).observe(document, { childList: true, subtree: true, characterData: true })
+    }`)
     await draw(25)
     await page.getByText('Done: one picture.').waitFor()
+    // Its end and its pictures are shown at once.
+    expect((await page.evaluate('states')) as string[]).not.toContain('Done: 0 pictures.')
     await page.getByLabel('Compare with the photo').fill('50')
     expect(await page.locator('.over').getAttribute('style')).toContain('50%')
     const download = page.waitForEvent('download')
     await page.getByRole('link', { name: /^Download/ }).click()
     expect((await download).suggestedFilename()).toMatch(/^owl-\d+\.png$/)
     await lookAt('result')
+  }, 60_000)
+
+  test('again with all that the API was asked for: the same picture', async () => {
+    type Mine = { subjects: { nodes: { id: string }[] } }
+    const { subjects } = await ask<Mine>('{ subjects(first: 1) { nodes { id } } }', {})
+    const input = { prompt: 'an owl on the beach', negativePrompt: 'sand', guidance: 3.3, steps: 4, seed: 7 }
+    const { createGeneration: made } = await ask<{ createGeneration: { id: string } }>(
+      'mutation($input: CreateGenerationInput!) { createGeneration(input: $input) { ... on Generation { id } } }',
+      { input: { ...input, subjectId: subjects.nodes[0]!.id } },
+    )
+    const first = `${mesh.url}/#/generation/${made.id}`
+    await page.goto(first)
+    await page.getByText('Done: one picture.').waitFor()
+    await page.getByRole('link', { name: 'Again with …' }).click()
+    await page.getByText('As before: guidance 3.3, and nothing of “sand”.').waitFor()
+    await lookAt('again')
+    await button('Draw it').click()
+    await page.waitForURL((url) => url.hash.startsWith('#/generation/') && url.href !== first)
+    await page.getByText('Done: one picture.').waitFor()
+    const [one, other] = await Promise.all([drawn(first), drawn(page.url())])
+    expect(one.settings).toMatchObject(input)
+    expect(other).toEqual(one)
   }, 60_000)
 
   test('methods side by side, and everything in the history', async () => {
@@ -216,7 +287,7 @@ whenChromium('the studio', () => {
     await lookAt('beside')
     await page.getByRole('link', { name: 'Your things' }).click()
     await page.getByRole('link', { name: 'owl' }).first().click()
-    await page.locator('main .card').nth(6).waitFor()
+    await page.locator('main .card').nth(8).waitFor()
     await button('Delete').click()
     await button('Delete it all').click()
     await page.waitForURL(/#\/things/)

@@ -30,12 +30,21 @@ export function useKey(key: string): void {
   keyNeeded.value = false
 }
 
+const reach = (url: string, init: RequestInit): Promise<Response> =>
+  fetch(url, init).catch(() => {
+    throw new Error('The mesh can not be reached. Check that it runs and that you are online, then try again.')
+  })
+
+/** What an answer says; nothing where it is no JSON, as what a proxy answers in the mesh's place. */
+const read = async <Said>(response: Response): Promise<Partial<Said>> => response.json().catch(() => ({}))
+const unsaid = ({ status }: Response) => `The mesh answered with status ${status}.`
+
 /** A query or mutation. Throws an Error with a sentence for people. */
 export async function ask<Data, Variables>(
   document: TypedDocumentString<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
-  const response = await fetch('/graphql', {
+  const response = await reach('/graphql', {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
@@ -43,12 +52,10 @@ export async function ask<Data, Variables>(
       ...(apiKey.value ? { authorization: `Bearer ${apiKey.value}` } : {}),
     },
     body: JSON.stringify({ query: String(document), variables }),
-  }).catch(() => {
-    throw new Error('The mesh can not be reached. Check that it runs and that you are online, then try again.')
   })
   if (response.status === 401) keyNeeded.value = true
-  const { data, errors } = (await response.json()) as { data?: Data; errors?: readonly { message: string }[] }
-  if (!data || errors) throw new Error(errors?.[0]?.message ?? `The mesh answered with status ${response.status}.`)
+  const { data, errors } = await read<{ data: Data; errors: readonly { message: string }[] }>(response)
+  if (!data || errors) throw new Error(errors?.[0]?.message ?? unsaid(response))
   return data
 }
 
@@ -71,7 +78,7 @@ export async function upload(file: Blob): Promise<string> {
   const { createUpload: room } = await ask(CreateUploadDocument, { input })
   if (room.problem) throw new Refusal(room.problem as Problem)
   const headers = Object.fromEntries(room.headers.map(({ name, value }) => [name, value]))
-  const response = await fetch(ownAddress(room.url!), { method: room.method!, headers, body: file })
-  if (!response.ok) throw new Error(((await response.json()) as { detail: string }).detail)
+  const response = await reach(ownAddress(room.url!), { method: room.method!, headers, body: file })
+  if (!response.ok) throw new Error((await read<{ detail: string }>(response)).detail ?? unsaid(response))
   return room.uploadId!
 }

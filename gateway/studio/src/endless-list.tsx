@@ -18,6 +18,7 @@ export function EndlessList<Node extends { readonly id: string }>(props: {
   const end = useRef<HTMLButtonElement>(null)
   const more = () =>
     props.load(page?.pageInfo.endCursor ?? null).then((next) => {
+      setError(null)
       setPage({ nodes: [...(page?.nodes ?? []), ...next.nodes], pageInfo: next.pageInfo })
     }, setError)
   useEffect(() => void more(), [])

@@ -27,13 +27,26 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
   const [error, setError] = useState<unknown>(null)
   const generation = watched.generation.value
   const snapshot = watched.snapshot.value
-  if (generation === null) return <Trouble error={new Error('There is no such generation of yours.')} />
-  if (generation === undefined) return watched.fault.value ? <Trouble error={watched.fault.value} /> : <p>Loading …</p>
+  const fault = generation === null ? 'There is no such generation of yours.' : watched.fault.value
+  if (!generation) {
+    return (
+      <article class="stack">
+        {small ? <h2>{awaited(fault)}</h2> : <h1 tabIndex={-1}>{awaited(fault)}</h1>}
+        <Trouble error={fault} />
+      </article>
+    )
+  }
   const status = hasEnded(generation.status) ? generation.status : (snapshot?.status ?? generation.status)
   const isOver = hasEnded(status)
   const subject = generation.subject
-  const cancel = () =>
-    ask(CancelGenerationDocument, { id }).then(({ cancelGeneration }) => void thingOf(cancelGeneration), setError)
+  const cancel = async () => {
+    setError(null)
+    try {
+      thingOf((await ask(CancelGenerationDocument, { id })).cancelGeneration)
+    } catch (reason) {
+      setError(reason)
+    }
+  }
 
   return (
     <article class="stack" data-status={status}>
@@ -103,7 +116,7 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
       )}
       {isOver && !small && subject && (
         <div class="row">
-          <a class="button" href={`#/subject/${subject.id}?${settingsOf(generation)}`}>
+          <a class="button" href={`#/subject/${subject.id}?${searchOf(generation)}`}>
             Again with …
           </a>
           <Copy name="GraphQL" text={snippet(generation)} />
@@ -114,6 +127,9 @@ export function GenerationView({ id, small = false }: { id: string; small?: bool
     </article>
   )
 }
+
+/** The heading is there from the start: the focus goes to it. */
+const awaited = (fault: string) => (fault ? 'A picture of yours' : 'Loading …')
 
 function stateOf(status: string, stage: string | null | undefined, before: number): string {
   if (status === 'CANCELING') return 'Stopping at its next step'
@@ -163,16 +179,18 @@ function Copy({ name, text }: { name: string; text: string }) {
   )
 }
 
-function settingsOf({ prompt, task, strength, count, steps, seed, sampler, method }: GenerationPartsFragment) {
-  const all = { prompt, task, strength, count, steps, seed, sampler, method }
-  return new URLSearchParams(Object.entries(all).map(([name, value]) => [name, String(value)]))
+/** All that the pictures come of but their subject. */
+function settingsOf(generation: GenerationPartsFragment) {
+  const { prompt, negativePrompt, task, method, sampler, strength, guidance, steps, seed, count } = generation
+  return { prompt, negativePrompt, task, method, sampler, strength, guidance, steps, seed, count }
 }
 
-function inputOf(generation: GenerationPartsFragment) {
-  const { prompt, negativePrompt, task, method, sampler, strength, guidance, steps, seed, count } = generation
-  const rest = { prompt, negativePrompt, task, method, sampler, strength, guidance, steps, seed, count }
-  return { input: { subjectId: generation.subject!.id, ...rest } }
-}
+const searchOf = (generation: GenerationPartsFragment) =>
+  new URLSearchParams(Object.entries(settingsOf(generation)).map(([name, value]) => [name, String(value)]))
+
+const inputOf = (generation: GenerationPartsFragment) => ({
+  input: { subjectId: generation.subject!.id, ...settingsOf(generation) },
+})
 
 const document = () =>
   String(CreateGenerationDocument)

@@ -2,7 +2,7 @@ import { signal } from '@preact/signals'
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { SubjectsDocument } from '../generated/operations'
-import { ask, capabilities, keyNeeded, loadCapabilities, useKey } from './api'
+import { apiKey, ask, capabilities, keyNeeded, loadCapabilities, useKey } from './api'
 import { EndlessList } from './endless-list'
 import { GenerationView } from './generation'
 import { Picture } from './picture'
@@ -64,7 +64,7 @@ function App() {
 function View() {
   const [path = '', search = ''] = hash.value.slice(1).split('?')
   const [, view, id = ''] = path.split('/')
-  if (view === 'subject') return <SubjectView id={id} from={new URLSearchParams(search)} />
+  if (view === 'subject') return <SubjectView key={id} id={id} from={new URLSearchParams(search)} />
   if (view === 'generation') return <GenerationView key={id} id={id} />
   if (view === 'beside') {
     return (
@@ -92,7 +92,11 @@ function Things() {
         load={async (after) => (await ask(SubjectsDocument, { after })).subjects}
         show={(subject) => (
           <a class="card" href={`#/subject/${subject.id}`}>
-            <Picture url={subject.image?.url} alt="" />
+            {subject.image ? (
+              <Picture url={subject.image.url} alt="" />
+            ) : (
+              <span class="picture none">{subject.status.toLowerCase()}</span>
+            )}
             {subject.label}
           </a>
         )}
@@ -112,6 +116,7 @@ function AskForKey() {
       }}
     >
       <h1>This mesh asks for an API key</h1>
+      {apiKey.value && <Trouble error="This mesh does not take the key that it was given." />}
       <label>
         API key
         <input type="password" required autocomplete="off" value={key} onInput={(e) => setKey(e.currentTarget.value)} />

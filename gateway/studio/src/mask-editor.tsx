@@ -4,11 +4,14 @@ import { Trouble } from './problem'
 const undoSteps = 20
 const tint = '#e5338a'
 
-/** Marks the thing in a photo with a brush. `onDone` gets the mask as PNG, white where the thing is. */
+/**
+ * Marks the thing in a photo with a brush. `onDone` gets the mask as PNG, white where the thing is, and once alone:
+ * there is nothing to press until it is through.
+ */
 export function MaskEditor(props: {
   photo: string
   mask: string | null
-  onDone: (mask: Blob) => void
+  onDone: (mask: Blob) => Promise<void>
   onCancel: () => void
 }) {
   const canvas = useRef<HTMLCanvasElement>(null)
@@ -22,6 +25,7 @@ export function MaskEditor(props: {
   const [, redraw] = useState(0)
   // A stroke made before the mask is there would be painted over by it.
   const [isOpen, setIsOpen] = useState(false)
+  const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>(null)
   const context = () => canvas.current!.getContext('2d', { willReadFrequently: true })!
   const all = () => context().getImageData(0, 0, canvas.current!.width, canvas.current!.height)
@@ -71,6 +75,8 @@ export function MaskEditor(props: {
       const [x, y] = cursor.current
       cursor.current = [x + (move[0] * size) / 200, y + (move[1] * size) / 200]
       last.current = null
+      // A key that is held draws one line, which is undone as one.
+      if (event.shiftKey && !event.repeat) remember()
       if (event.shiftKey) stroke(...cursor.current)
     } else if (event.key === ' ') {
       remember()
@@ -88,7 +94,12 @@ export function MaskEditor(props: {
     for (let i = 0; i < data.length; i += 4) data.fill(data[i + 3]! > 127 ? 255 : 0, i, i + 3).fill(255, i + 3, i + 4)
     const whole = new OffscreenCanvas(width, height)
     whole.getContext('2d')!.putImageData(new ImageData(data, width, height), 0, 0)
-    void whole.convertToBlob({ type: 'image/png' }).then(props.onDone)
+    setBusy(true)
+    void whole
+      .convertToBlob({ type: 'image/png' })
+      .then(props.onDone)
+      .catch(setError)
+      .finally(() => setBusy(false))
   }
 
   return (
@@ -152,10 +163,10 @@ export function MaskEditor(props: {
         </div>
       </section>
       <div class="row">
-        <button type="button" class="primary" disabled={!isOpen} onClick={finish}>
-          Use this mask
+        <button type="button" class="primary" disabled={!isOpen || busy} onClick={finish}>
+          {busy ? 'Looking …' : 'Use this mask'}
         </button>
-        <button type="button" onClick={props.onCancel}>
+        <button type="button" disabled={busy} onClick={props.onCancel}>
           Leave it
         </button>
       </div>

@@ -28,7 +28,7 @@ export function Trouble({ error, photo }: { error: unknown; photo?: string | und
         <p>
           Seen by {found.detector}
           {typeof found.score === 'number' && `, ${percent(found.score)} sure`}
-          {region ? ', in the marked part.' : '.'}
+          {region && photo ? ', in the marked part.' : '.'}
         </p>
       )}
       {region && photo && (

@@ -7,6 +7,7 @@ import {
   type Sampler,
 } from '../generated/operations'
 import { ask, capabilities, thingOf } from './api'
+import { useGoOn } from './go-on'
 import { Trouble } from './problem'
 
 const ideas: Readonly<Record<GenerationTask, readonly string[]>> = {
@@ -47,8 +48,11 @@ export function Settings({ subjectId, label, from }: { subjectId: string; label:
   const [seed, setSeed] = useState(from.get('seed') ?? '')
   const [sampler, setSampler] = useState((from.get('sampler') ?? samplers[0]) as Sampler)
   const [method, setMethod] = useState((from.get('method') ?? 'MOMA') as GenerationMethod)
+  const guidance = from.has('guidance') ? number('guidance', defaults.guidance) : null
+  const negativePrompt = from.get('negativePrompt') ?? ''
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>(null)
+  const goOn = useGoOn()
 
   const chooseTask = (next: GenerationTask) => {
     setTask(next)
@@ -60,13 +64,13 @@ export function Settings({ subjectId, label, from }: { subjectId: string; label:
     setError(null)
     try {
       const kept = seed === '' ? Math.floor(Math.random() * 2 ** 31) : Number(seed)
-      const base = { subjectId, prompt, task, strength, count, steps, sampler, method, guidance: null, seed: kept }
+      const own = { prompt, negativePrompt, task, strength, count, steps, sampler, method, guidance, seed: kept }
       const ids: string[] = []
       for (const variation of variations) {
-        const input: CreateGenerationInput = { ...base, ...variation }
+        const input: CreateGenerationInput = { subjectId, ...own, ...variation }
         ids.push(thingOf((await ask(CreateGenerationDocument, { input })).createGeneration).id)
       }
-      location.hash = ids.length === 1 ? `#/generation/${ids[0]}` : `#/beside/${ids.join(',')}`
+      goOn(ids.length === 1 ? `#/generation/${ids[0]}` : `#/beside/${ids.join(',')}`)
     } catch (fault) {
       setError(fault)
     } finally {
@@ -188,6 +192,12 @@ export function Settings({ subjectId, label, from }: { subjectId: string; label:
           <small>MoMA, or without a part.</small>
         </label>
       </div>
+      {(negativePrompt || (guidance ?? defaults.guidance) !== defaults.guidance) && (
+        <small>
+          As before: guidance {guidance ?? defaults.guidance}
+          {negativePrompt && `, and nothing of “${negativePrompt}”`}.
+        </small>
+      )}
       <div class="row">
         <button type="submit" class="primary" disabled={busy}>
           Draw it

@@ -1,6 +1,7 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { CreateSubjectDocument } from '../generated/operations'
 import { ask, capabilities, thingOf, upload } from './api'
+import { useGoOn } from './go-on'
 import { MaskEditor } from './mask-editor'
 import { Trouble } from './problem'
 
@@ -15,12 +16,26 @@ export function Start() {
   const [busy, setBusy] = useState(false)
   const [paints, setPaints] = useState(false)
   const [error, setError] = useState<unknown>(null)
+  const example = useRef('')
+  const goOn = useGoOn()
 
   const take = (file: Blob | null | undefined) => {
     if (!file) return
+    example.current = ''
     setError(file.type.startsWith('image/') ? null : new Error('This file is no picture: choose a PNG, JPEG or WebP.'))
     if (!file.type.startsWith('image/')) return
     setPhoto({ file, url: URL.createObjectURL(file) })
+  }
+  const begin = async (name: string, url: string) => {
+    example.current = name
+    setLabel(name)
+    try {
+      const file = await (await fetch(url)).blob()
+      // Another photo may have been chosen meanwhile.
+      if (example.current === name) take(file)
+    } catch (fault) {
+      setError(fault)
+    }
   }
   useEffect(() => () => void (photo && URL.revokeObjectURL(photo.url)), [photo])
   useEffect(() => {
@@ -35,7 +50,7 @@ export function Start() {
     try {
       const [uploadId, maskUploadId] = await Promise.all([upload(photo!.file), mask ? upload(mask) : null])
       const { createSubject } = await ask(CreateSubjectDocument, { input: { uploadId, maskUploadId, label } })
-      location.hash = `#/subject/${thingOf(createSubject).id}`
+      goOn(`#/subject/${thingOf(createSubject).id}`)
     } catch (fault) {
       setError(fault)
       setPaints(false)
@@ -48,7 +63,7 @@ export function Start() {
     return (
       <>
         <h1 tabIndex={-1}>Mark the {label || 'thing'}</h1>
-        <MaskEditor photo={photo.url} mask={null} onDone={create} onCancel={() => setPaints(false)} />
+        <MaskEditor key={photo.url} photo={photo.url} mask={null} onDone={create} onCancel={() => setPaints(false)} />
       </>
     )
   }
@@ -79,15 +94,7 @@ export function Start() {
             <legend>Or begin with one of these</legend>
             <div class="row">
               {examples.map(({ name, url }) => (
-                <button
-                  key={name}
-                  type="button"
-                  class="example"
-                  onClick={async () => {
-                    setLabel(name)
-                    take(await (await fetch(url)).blob())
-                  }}
-                >
+                <button key={name} type="button" class="example" onClick={() => begin(name, url)}>
                   <img src={url} alt="" width="96" height="96" />
                   {name}
                 </button>

@@ -32,35 +32,38 @@ export function watchGeneration(id: string) {
   let isOver = false
   let stop = () => {}
 
+  /** Whether nothing is left to follow. */
   const load = async () => {
     generation.value = (await ask(GenerationDocument, { id })).generation
+    return isOver || !generation.value || hasEnded(generation.value.status)
   }
   const follow = async () => {
     for (let wait = 500; !isOver; wait = Math.min(2000, wait * 2)) {
       try {
-        await load()
+        const isDone = await load()
         fault.value = ''
-        if (!generation.value || hasEnded(generation.value.status)) return
+        if (isDone) return
         const results = client.iterate<WatchSubscription>({
           query: String(WatchDocument),
           variables: { id, after: snapshot.value?.cursor },
         })
         stop = () => void results.return?.()
+        let ended = false
         for await (const { data } of results) {
           if (!data) break
           connected.value = true
           wait = 500
           const next = data.generationProgress
+          // The end is shown with what came of it, which the generation alone has.
+          ended = hasEnded(next.status)
+          if (ended) break
           // What has no picture of its own goes on showing the one before.
           const preview = next.preview ?? snapshot.value?.preview ?? null
           const mask = next.mask ?? snapshot.value?.mask ?? null
           if (next.preview) performance.mark('preview-event', { detail: next.preview.url })
           snapshot.value = { ...next, preview, mask }
         }
-        if (snapshot.value && hasEnded(snapshot.value.status)) {
-          await load()
-          return
-        }
+        if (ended && (await load())) return
       } catch (error) {
         connected.value = false
         if (generation.value === undefined && error instanceof Error) fault.value = error.message
