@@ -32,14 +32,14 @@ export async function gatewayIsReady(url: string): Promise<boolean> {
 }
 
 /** Whether all services at this address serve (grpc.health.v1); over TLS where MOMA_TLS_* say so. */
-export async function serviceServes(text: string): Promise<boolean> {
+export async function serviceServes(text: string, env = process.env): Promise<boolean> {
   const address = parseAddress(text)
   if (!address) throw new ConfigError(`The address is ${JSON.stringify(text)}; allowed: host:port or http://host:port.`)
   const { Client } = await import('@grpc/grpc-js')
   const { healthContract } = await import('../services/lib/mesh/health.ts')
   const { tlsOf } = await import('../services/lib/mesh/running.ts')
   const { channelCredentials } = await import('../services/lib/mesh/tls.ts')
-  const credentials = channelCredentials(await tlsOf(readConfig(serverShape, process.env)))
+  const credentials = channelCredentials(await tlsOf(readConfig(serverShape, env)))
   const client = new Client(formatAddress(address), credentials)
   const { path, requestSerialize, responseDeserialize } = healthContract.definition.Check!
   try {

@@ -1,13 +1,17 @@
 import { type Command, Option } from 'commander'
 import { createGenerationClient, type GenerationClient } from '../services/generation/client.ts'
-import { type Address, parseAddress } from '../services/lib/mesh/address.ts'
+import { type Address, formatAddress, parseAddress } from '../services/lib/mesh/address.ts'
 import { addressesSetting, ConfigError, readConfig, serverShape } from '../services/lib/mesh/config.ts'
 import { MeshError } from '../services/lib/mesh/errors.ts'
 import type { Timestamp__Output as Timestamp } from '../services/lib/mesh/generated/google/protobuf/Timestamp.ts'
 import type { ApiKey__Output as ApiKey } from '../services/lib/mesh/generated/moma/generation/v1/ApiKey.ts'
 import { tlsOf } from '../services/lib/mesh/running.ts'
+import { defaultAddress } from './serve/names.ts'
 import { dataFolder, startLock } from './start/data.ts'
 import { readHolder } from './start/lock.ts'
+
+/** Where `moma serve generation` is when nothing else is said. */
+const usual = defaultAddress('generation')
 
 const scopes = { read: 'SCOPE_READ', write: 'SCOPE_WRITE' } as const
 
@@ -23,7 +27,8 @@ export function addKeys(program: Command): void {
     .command('keys')
     .summary('API keys: make, list, revoke')
     .description(
-      'API keys of a mesh: of the generation service at MOMA_GENERATION, or of the `moma start` that runs on MOMA_DATA.',
+      'API keys of a mesh: of the generation service at MOMA_GENERATION, or of the `moma start` that runs on MOMA_DATA, ' +
+        `or else of the service at ${formatAddress(usual)}.`,
     )
   keys
     .command('create')
@@ -88,17 +93,26 @@ function moment(time: Timestamp | null): string | null {
 
 async function withGeneration(work: (client: GenerationClient) => Promise<void>): Promise<void> {
   const config = readConfig({ ...serverShape, MOMA_GENERATION: addressesSetting.optional() }, process.env)
-  const addresses = config.MOMA_GENERATION ?? [await addressOfStart()]
-  using client = createGenerationClient({ addresses, tls: config.MOMA_GENERATION ? await tlsOf(config) : null })
-  await work(client)
+  const { MOMA_GENERATION: named } = config
+  const data = dataFolder(process.env)
+  const started = named ? null : await addressOfStart(data)
+  const addresses = named ?? [started ?? usual]
+  using client = createGenerationClient({ addresses, tls: started ? null : await tlsOf(config) })
+  try {
+    await work(client)
+  } catch (error) {
+    const isThere = !(error instanceof MeshError) || error.code !== 'UNAVAILABLE'
+    if (named || started || isThere) throw error
+    const nobody = `no moma start runs on ${data} and nothing serves at ${formatAddress(usual)}`
+    throw new ConfigError(`MOMA_GENERATION is missing, ${nobody}; allowed: host:port of a generation service.`)
+  }
 }
 
-/** Where the generation service of the running `moma start` is. */
-async function addressOfStart(): Promise<Address> {
-  const data = dataFolder(process.env)
-  const address = parseAddress((await readHolder(startLock(data)))?.addresses.generation ?? '')
+/** Where the generation service of the `moma start` on this folder is; null where none runs. Throws while it starts. */
+async function addressOfStart(data: string): Promise<Address | null> {
+  const holder = await readHolder(startLock(data))
+  if (!holder) return null
+  const address = parseAddress(holder.addresses.generation ?? '')
   if (address) return address
-  throw new ConfigError(
-    `MOMA_GENERATION is missing, and no moma start runs on ${data}; allowed: host:port of a generation service.`,
-  )
+  throw new ConfigError(`The moma start on ${data} is not ready yet; allowed: asking again once it says that it is.`)
 }

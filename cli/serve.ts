@@ -6,8 +6,9 @@ export function addServe(program: Command): void {
     .command('serve <service...>')
     .summary('run one service of the mesh, several, or the gateway')
     .description(
-      'Runs vision, context, denoise, safety and generation, one or several in a process on one gRPC port, or the gateway. ' +
-        'SIGTERM lets calls under way finish; a second one ends at once.',
+      'Runs vision, context, denoise, safety and generation, one or several in a process, or the gateway. Each is where ' +
+        'the others look for it, or all of a process at MOMA_LISTEN. SIGTERM lets calls under way finish; a second one ' +
+        'ends at once.',
     )
     .addHelpText('after', variables)
     .addOption(new Option(networksWhenTold).hideHelp())

@@ -8,8 +8,8 @@ import { readGatewayConfig } from './config.ts'
 import { openTestGateway, type TestGateway } from './test-gateway.ts'
 
 const open: TestGateway[] = []
-const gatewayWith = async (env: NodeJS.ProcessEnv) => {
-  const gateway = await openTestGateway(env)
+const gatewayWith = async (...options: Parameters<typeof openTestGateway>) => {
+  const gateway = await openTestGateway(...options)
   open.push(gateway)
   return gateway
 }
@@ -164,7 +164,7 @@ describe('what is remembered', () => {
 
   test('an owner, for a while: a revoked key stops to work then', async () => {
     const generation = service()
-    const access = createAccess({ mode: 'keys', loopback: true, generation, keepMs: 300 })
+    const access = createAccess({ mode: 'keys', forThisMachine: true, generation, keepMs: 300 })
     const callers = await Promise.all(Array.from({ length: 20 }, () => access.identify('Bearer k')))
     expect(new Set(callers)).toEqual(new Set([{ tenant: 'acme', scopes: new Set(['READ']) }]))
     expect(generation.asked.authenticate).toBe(1)
@@ -176,7 +176,7 @@ describe('what is remembered', () => {
 
   test('a refusal is not: a key works once it is there', async () => {
     const generation = service()
-    const access = createAccess({ mode: 'keys', loopback: true, generation })
+    const access = createAccess({ mode: 'keys', forThisMachine: true, generation })
     generation.asked.revoked = true
     await expect(access.identify('Bearer k')).rejects.toThrow('unknown')
     generation.asked.revoked = false
@@ -185,7 +185,7 @@ describe('what is remembered', () => {
 
   test('that there are no keys, for a while', async () => {
     const generation = service()
-    const access = createAccess({ mode: 'auto', loopback: true, generation, keepMs: 300 })
+    const access = createAccess({ mode: 'auto', forThisMachine: true, generation, keepMs: 300 })
     expect((await access.identify(undefined)).tenant).toBe('local')
     expect((await access.identify(undefined)).tenant).toBe('local')
     expect(generation.asked.list).toBe(1)
@@ -201,9 +201,30 @@ describe('what is remembered', () => {
 describe('the start', () => {
   test('others are not listened to without a key', async () => {
     await expect(gatewayWith({ HOST: '0.0.0.0' })).rejects.toThrow(
-      'HOST is "0.0.0.0" and there is no API key; allowed: 127.0.0.1, or any address once there is a key',
+      'HOST is "0.0.0.0" and there is no API key; allowed: one of loopback such as 127.0.0.1, or any once there is a key',
     )
     await expect(gatewayWith({ HOST: '0.0.0.0', MOMA_AUTH: 'open' })).rejects.toThrow('MOMA_AUTH is "open"')
+  })
+
+  test('nor are those that a proxy lets in: a public URL says that there are any', async () => {
+    const MOMA_PUBLIC_URL = 'https://moma.example.com'
+    await expect(gatewayWith({ MOMA_PUBLIC_URL })).rejects.toThrow(
+      `MOMA_PUBLIC_URL is "${MOMA_PUBLIC_URL}" and there is no API key; allowed: one of loopback such as 127.0.0.1, or any once`,
+    )
+    await expect(gatewayWith({ MOMA_PUBLIC_URL, MOMA_AUTH: 'open' })).rejects.toThrow('MOMA_AUTH is "open"')
+    let key = ''
+    const gateway = await gatewayWith({ MOMA_PUBLIC_URL }, (generation) => {
+      key = generation.addKey()
+    })
+    gateway.generation.revoke(key)
+    expect((await gateway.ask(query)).status).toBe(401)
+  })
+
+  test('a public URL of loopback lets nobody else in', async () => {
+    for (const host of ['localhost:8080', '127.0.0.1:8080', '[::1]:8080']) {
+      const gateway = await gatewayWith({ MOMA_PUBLIC_URL: `http://${host}` })
+      expect((await gateway.ask(query)).status).toBe(200)
+    }
   })
 
   test('with keys, anywhere; and then every operation needs one', async () => {

@@ -27,8 +27,8 @@ export interface Access {
 
 export interface AccessOptions {
   readonly mode: AuthMode
-  /** Whether only this machine reaches the gateway. */
-  readonly loopback: boolean
+  /** Whether whoever reaches the gateway is on this machine. */
+  readonly forThisMachine: boolean
   readonly generation: Pick<GenerationClient, 'authenticate' | 'listApiKeys'>
   /** How long an answer of the service is believed, and so how long a revoked key still works. */
   readonly keepMs?: number
@@ -39,7 +39,7 @@ const keptOwners = 10_000
 
 const localCaller: Caller = { tenant: 'local', scopes: new Set(['READ', 'WRITE']) }
 
-export function createAccess({ mode, loopback, generation, keepMs = 10_000 }: AccessOptions): Access {
+export function createAccess({ mode, forThisMachine, generation, keepMs = 10_000 }: AccessOptions): Access {
   // By the keys' hashes: a dump of this process's memory shows no key that is not in use right then.
   const owners = createLru<Kept<Caller>>(keptOwners)
   let keys: Kept<boolean> | undefined
@@ -76,7 +76,7 @@ export function createAccess({ mode, loopback, generation, keepMs = 10_000 }: Ac
         if (mode === 'open') return localCaller
         const key = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(authorization ?? '')?.[1]
         if (key !== undefined) return await ownerOf(key)
-        if (authorization === undefined && mode === 'auto' && loopback && !(await hasKeys())) return localCaller
+        if (authorization === undefined && mode === 'auto' && forThisMachine && !(await hasKeys())) return localCaller
         const shown = authorization === undefined ? 'missing' : 'of another form'
         throw unauthenticated(`the header Authorization is ${shown}, allowed is "Bearer" and an API key`)
       } catch (error) {

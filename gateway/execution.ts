@@ -44,8 +44,10 @@ export function createExecution({ supergraph, metrics, ...ground }: ExecutionOpt
 
   const execute = async (call: OperationCall): Promise<ExecutionResult> => {
     const { caller, variables } = await admit(call)
+    const isMutation = call.operation.operation.operation === OperationTypeNode.MUTATION
+    const allowedMs = limits.operationMs[isMutation ? 'mutation' : 'query']
     const late = new AbortController()
-    const timer = setTimeout(() => late.abort(tooLate), limits.operationMs)
+    const timer = setTimeout(() => late.abort(tooLate(allowedMs)), allowedMs)
     try {
       const context = createContext(ground, caller.tenant, AbortSignal.any([call.signal, late.signal]))
       return await supergraph.run(supergraph.plan(call.operation), call.operation, { variables, context })
@@ -98,7 +100,8 @@ export function createExecution({ supergraph, metrics, ...ground }: ExecutionOpt
   }
 }
 
-const tooLate = new MeshError('DEADLINE_EXCEEDED', `the operation took longer than ${limits.operationMs} ms`)
+const tooLate = (allowedMs: number) =>
+  new MeshError('DEADLINE_EXCEEDED', `the operation took longer than ${allowedMs} ms`)
 
 /** An async generator that waits can't be returned: stopping it first wakes it. */
 function stoppable<T>(

@@ -293,9 +293,11 @@ describe('who may ask', () => {
 
 describe('the rest', () => {
   test('addresses begin with what clients reach it by', async () => {
-    const other = await another({ MOMA_PUBLIC_URL: 'https://moma.example.com/api/' })
+    const other = await another({ MOMA_PUBLIC_URL: 'https://moma.example.com/api/', MOMA_AUTH: 'keys' })
     const { data } = await other.ask(
       'mutation { createUpload(input: { contentType: "image/png", byteLength: 1 }) { url } }',
+      {},
+      { authorization: `Bearer ${other.generation.addKey()}` },
     )
     expect(data.createUpload.url).toMatch(/^https:\/\/moma\.example\.com\/api\/uploads\/u-/)
   })

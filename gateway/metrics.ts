@@ -14,7 +14,7 @@ export interface GatewayMetrics {
 }
 
 /** From a health check to the longest operation. */
-const secondsBuckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]
+const secondsBuckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120]
 
 export function createGatewayMetrics(registry: Registry): GatewayMetrics {
   const registers = [registry]

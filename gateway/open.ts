@@ -5,8 +5,9 @@ import { ConfigError } from '../services/lib/mesh/config.ts'
 import { createLogger, type Logger } from '../services/lib/mesh/log.ts'
 import { createMetrics, serveMetrics } from '../services/lib/mesh/metrics.ts'
 import { type Running, type Surroundings, tlsOf } from '../services/lib/mesh/running.ts'
+import { watchExpiry } from '../services/lib/mesh/tls.ts'
 import { type Access, createAccess } from './access.ts'
-import { type AuthMode, type GatewayConfig, isLoopback } from './config.ts'
+import { type AuthMode, type GatewayConfig, isForThisMachine, isLoopback } from './config.ts'
 import { createGatewayMetrics } from './metrics.ts'
 import { createGatewayServer } from './server.ts'
 import { loadSupergraph } from './supergraph.ts'
@@ -24,12 +25,14 @@ export async function startGateway(
 ): Promise<Running> {
   const { log, metrics } = surroundings
   const loopback = isLoopback(config.HOST)
+  const forThisMachine = isForThisMachine(config)
   await using opened = new AsyncDisposableStack()
   const tls = await tlsOf(config)
+  if (tls) opened.use(watchExpiry(tls, (message) => log.warn(message)))
   const generation = opened.use(createGenerationClient({ addresses: config.MOMA_GENERATION, tls, log }))
   const progress = opened.use(createProgressFeed(generation))
-  const access = createAccess({ mode: config.MOMA_AUTH, loopback, generation })
-  if (config.MOMA_AUTH === 'auto' && !loopback) await requireKeys(access, config.HOST, log)
+  const access = createAccess({ mode: config.MOMA_AUTH, forThisMachine, generation })
+  if (config.MOMA_AUTH === 'auto' && !forThisMachine) await requireKeys(access, config, log)
 
   // The port is known once it is listened at; nobody asks before that.
   let bound: Address = { host: config.HOST, port: config.PORT }
@@ -52,7 +55,7 @@ export async function startGateway(
   }
   bound = await listenAt(server.http, bound)
   log.info({ address: formatAddress(bound), generation: config.MOMA_GENERATION.map(formatAddress) }, 'listening')
-  log.info({ auth: config.MOMA_AUTH }, authSentence(config.MOMA_AUTH, loopback))
+  log.info({ auth: config.MOMA_AUTH }, authSentence(config.MOMA_AUTH, forThisMachine))
   if (isWildcard(config.HOST) && !config.MOMA_PUBLIC_URL) {
     log.warn('MOMA_PUBLIC_URL is missing: the addresses of pictures and uploads begin with http://localhost')
   }
@@ -73,18 +76,20 @@ const isWildcard = (host: string) => host === '0.0.0.0' || host === '::'
 const named = ({ host, port }: Address): Address => ({ host: isWildcard(host) ? 'localhost' : host, port })
 
 /** Whoever listens to others without a key to ask for would let everybody in. */
-async function requireKeys(access: Access, host: string, log: Logger): Promise<void> {
+async function requireKeys(access: Access, { HOST: host, MOMA_PUBLIC_URL: url }: GatewayConfig, log: Logger) {
   const hasKeys = await access.hasKeys().catch((error: unknown) => {
     log.warn({ err: error }, 'whether there are API keys could not be told; every operation needs one')
     return true
   })
   if (hasKeys) return
-  const message = `HOST is "${host}" and there is no API key; allowed: 127.0.0.1, or any address once there is a key`
-  throw new ConfigError(`${message} (MOMA_AUTH=keys starts before there is one).`)
+  const message = isLoopback(host) ? `MOMA_PUBLIC_URL is "${url}"` : `HOST is "${host}"`
+  const allowed =
+    'one of loopback such as 127.0.0.1, or any once there is a key (MOMA_AUTH=keys starts before there is one)'
+  throw new ConfigError(`${message} and there is no API key; allowed: ${allowed}.`)
 }
 
-function authSentence(mode: AuthMode, loopback: boolean): string {
+function authSentence(mode: AuthMode, forThisMachine: boolean): string {
   if (mode === 'open') return 'every operation on this machine is the tenant "local"; no API key is asked for'
-  if (mode === 'keys' || !loopback) return 'every operation needs an API key'
+  if (mode === 'keys' || !forThisMachine) return 'every operation needs an API key'
   return 'operations on this machine are the tenant "local" until there is an API key; from then on they need one'
 }

@@ -1,5 +1,6 @@
 import { MeshError } from '../services/lib/mesh/errors.ts'
 import { openTestGateway, type TestGateway } from './test-gateway.ts'
+import { testDefaults } from './test-generation.ts'
 
 // Queries and mutations over HTTP against a generation service in memory; gRPC and HTTP are real.
 
@@ -57,8 +58,9 @@ describe('queries', () => {
     expect(errors).toBeUndefined()
     expect(data.generation).toMatchObject({
       ...{ id, status: 'QUEUED', stage: null, prompt: 'a dog', negativePrompt: '', task: 'RECONTEXTUALIZE' },
-      ...{ method: 'MOMA', sampler: 'DDIM', strength: 0.8, guidance: 7.5, steps: 50, count: 1, seed: 2 ** 40 },
-      ...{ progress: { step: 0, steps: 50, fraction: 0.1 }, queuePosition: 2, cursor: '0', problem: null },
+      ...{ method: 'MOMA', sampler: 'DDIM', strength: 0.8, ...testDefaults, count: 1, seed: 2 ** 40 },
+      progress: { step: 0, steps: testDefaults.steps, fraction: 0.1 },
+      ...{ queuePosition: 2, cursor: '0', problem: null },
       ...{ startedAt: null, completedAt: null, timings: [{ stage: 'VISION', ms: 12 }] },
       subject: { label: 'dog', safety: { decision: 'ALLOWED' } },
       images: [
@@ -126,7 +128,7 @@ describe('queries', () => {
     expect(data.capabilities).toEqual({
       ...{ bundle: 'moma-mini', sizePx: 64, samplers: ['DDIM'], methods: ['MOMA'], executionProvider: 'cpu' },
       limits: { uploadBytes: 100_000, pixels: 4_000_000, promptLength: 500, count: 8, steps: 999, queued: 10 },
-      defaults: { steps: 50, guidance: 7.5, strengthRecontextualize: 1, strengthRetexture: 0.5 },
+      defaults: { ...testDefaults, strengthRecontextualize: 1, strengthRetexture: 0.5 },
       segmentation: false,
     })
   })
@@ -181,13 +183,22 @@ describe('mutations', () => {
       expiresAt: '2026-09-21T14:13:20.500Z',
       problem: null,
     })
-    const large = await gateway.ask(
-      `mutation { createUpload(input: { contentType: "image/png", byteLength: 100001 }) {
-        uploadId url method headers { name } expiresAt problem { code ... on InvalidInput { field } } } }`,
+  })
+
+  test.each([100_001, 0, -1])('createUpload has no room for %d bytes', async (byteLength) => {
+    const { data, errors } = await gateway.ask(
+      `mutation ($byteLength: Int!) { createUpload(input: { contentType: "image/png", byteLength: $byteLength }) {
+        uploadId url method headers { name } expiresAt problem { code message ... on InvalidInput { field } } } }`,
+      { byteLength },
     )
-    expect(large.data.createUpload).toEqual({
+    expect(errors).toBeUndefined()
+    expect(data.createUpload).toEqual({
       ...{ uploadId: null, url: null, method: null, headers: [], expiresAt: null },
-      problem: { code: 'INVALID_INPUT', field: 'byteLength' },
+      problem: {
+        code: 'INVALID_INPUT',
+        message: expect.stringContaining(`byteLength is ${byteLength}, allowed is`),
+        field: 'byteLength',
+      },
     })
   })
 
@@ -231,15 +242,15 @@ describe('mutations', () => {
   test('createGeneration fills in what is not given', async () => {
     const { data } = await generate({ task: 'RETEXTURE', seed: 2 ** 53 - 66 })
     expect(data.createGeneration).toMatchObject({
-      ...{ __typename: 'Generation', prompt: 'a dog on Mars', task: 'RETEXTURE', guidance: 7.5, steps: 50, count: 1 },
+      ...{ __typename: 'Generation', prompt: 'a dog on Mars', task: 'RETEXTURE', ...testDefaults, count: 1 },
       ...{ seed: 2 ** 53 - 66, subject: { id: expect.any(String) } },
     })
   })
 
-  test('null leaves guidance and steps to the bundle', async () => {
-    const { data, errors } = await generate({ guidance: null, steps: null })
+  test.each([{}, { guidance: null, steps: null }])('%j leaves guidance and steps to the bundle', async (input) => {
+    const { data, errors } = await generate(input)
     expect(errors).toBeUndefined()
-    expect(data.createGeneration).toMatchObject({ __typename: 'Generation', guidance: 7.5, steps: 50 })
+    expect(data.createGeneration).toMatchObject({ __typename: 'Generation', ...testDefaults })
   })
 
   test('numbers that the contract could not carry are problems', async () => {

@@ -39,6 +39,15 @@ export interface GatewayServer {
   drain(timeoutMs: number): Promise<void>
 }
 
+/**
+ * How long a connection waits for its next request: longer than load balancers keep theirs, most of them a minute. Whoever
+ * closes first must be the one that asks, or a request is on its way to a connection that is gone.
+ */
+const idleMs = 65_000
+
+/** How often connections that have become idle are closed once nothing new is taken. */
+const idleEveryMs = 100
+
 /** Everything the gateway answers over HTTP, at one address. */
 export async function createGatewayServer(options: GatewayServerOptions): Promise<GatewayServer> {
   const { supergraph, generation, access, metrics, log, origins, publicUrl } = options
@@ -80,7 +89,7 @@ export async function createGatewayServer(options: GatewayServerOptions): Promis
   app.use((request, response) => sendProblem(response, 404, `there is nothing at ${request.path.slice(0, 80)}`))
   app.use(failures(log))
 
-  const http = createServer({ maxHeaderSize: 16 * 1024 }, app)
+  const http = createServer({ maxHeaderSize: 16 * 1024, keepAliveTimeout: idleMs, headersTimeout: idleMs + 5000 }, app)
   http.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
 
   let ending: Promise<void> | undefined
@@ -89,11 +98,14 @@ export async function createGatewayServer(options: GatewayServerOptions): Promis
     drain(timeoutMs) {
       ending ??= (async () => {
         const closed = new Promise<void>((resolve) => http.close(() => resolve()))
+        // Those whose request ends meanwhile would be kept for the next one.
+        const idle = setInterval(() => http.closeIdleConnections(), idleEveryMs)
         http.closeIdleConnections()
         events.dispose()
         const timer = setTimeout(() => http.closeAllConnections(), timeoutMs)
         await webSockets.dispose()
         await closed
+        clearInterval(idle)
         clearTimeout(timer)
         await apollo[Symbol.asyncDispose]()
       })()

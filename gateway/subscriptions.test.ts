@@ -261,8 +261,8 @@ test('a thousand subscribers over ten sockets each get every event, from one str
 }, 30_000)
 
 describe('WebSocket', () => {
-  const connect = async (headers: Record<string, string> = {}) => {
-    const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { headers })
+  const connect = async (headers: Record<string, string> = {}, { url } = gateway) => {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { headers })
     const messages: { type: string; id?: string; payload?: unknown }[] = []
     const closed = new Promise<{ code: number; reason: string }>((resolve) =>
       socket.once('close', (code, reason) => resolve({ code, reason: String(reason) })),
@@ -314,6 +314,15 @@ describe('WebSocket', () => {
   test('a page of another origin can not connect', async () => {
     await expect(connect({ origin: 'https://elsewhere.example' })).rejects.toThrow('403')
     await expect(connect({ origin: gateway.url })).resolves.toBeDefined()
+  })
+
+  test('a page at the public URL can, whatever name a proxy asks by', async () => {
+    await using other = await openTestGateway({ MOMA_PUBLIC_URL: 'https://moma.example.com/api', MOMA_AUTH: 'keys' })
+    const { host } = new URL(other.url)
+    await expect(connect({ host, origin: 'https://moma.example.com' }, other)).resolves.toBeDefined()
+    for (const origin of ['http://moma.example.com', 'https://moma.example.com:8443', 'https://example.com', 'null']) {
+      await expect(connect({ host, origin }, other)).rejects.toThrow('403')
+    }
   })
 
   test('a name that is not this gateway’s can not be used for it', async () => {

@@ -26,13 +26,19 @@ export interface TestGateway extends AsyncDisposable {
   dispose(): Promise<void>
 }
 
-export async function openTestGateway(env: NodeJS.ProcessEnv = {}): Promise<TestGateway> {
+/** `prepare` is called with the generation service before the gateway asks it anything. */
+export async function openTestGateway(
+  env: NodeJS.ProcessEnv = {},
+  prepare: (generation: TestGeneration) => void = () => undefined,
+): Promise<TestGateway> {
   const generation = await serveTestGeneration()
+  prepare(generation)
   const metrics = createMetrics()
-  const config = readGatewayConfig({
-    ...{ PORT: '0', MOMA_GENERATION: formatAddress(generation.address), MOMA_DRAIN_MS: '2000', ...env },
-  })
-  const gateway = await startGateway(config, { log: silentLogger, metrics }).catch(async (error) => {
+  const start = async () => {
+    const own = { PORT: '0', MOMA_GENERATION: formatAddress(generation.address), MOMA_DRAIN_MS: '2000' }
+    return startGateway(readGatewayConfig({ ...own, ...env }), { log: silentLogger, metrics })
+  }
+  const gateway = await start().catch(async (error) => {
     await generation.dispose()
     throw error
   })

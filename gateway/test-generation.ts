@@ -49,6 +49,8 @@ type Scope = 'SCOPE_READ' | 'SCOPE_WRITE'
 const bothScopes: readonly Scope[] = ['SCOPE_READ', 'SCOPE_WRITE']
 
 export const testLimits = { maxUploadBytes: 100_000, maxPixels: 4_000_000 }
+/** Of its bundle: none that a schema would name. */
+export const testDefaults = { steps: 13, guidance: 2.5 }
 
 export const allowed: Verdict = {
   decision: 'DECISION_ALLOWED',
@@ -152,7 +154,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
       status: 'GENERATION_STATUS_QUEUED',
       settings: {
         ...{ prompt: 'a dog', task: 'TASK_RECONTEXTUALIZE', method: 'METHOD_MOMA', sampler: 'SAMPLER_DDIM' },
-        ...{ strength: 0.8, guidance: 7.5, steps: 50, seed: 2 ** 40, count: 1 },
+        ...{ ...testDefaults, strength: 0.8, seed: 2 ** 40, count: 1 },
         ...(Object.fromEntries(
           Object.entries(settings ?? {}).filter(
             ([, value]) => value !== null && !String(value).endsWith('UNSPECIFIED'),
@@ -354,7 +356,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
       return {
         ...{ bundle: 'moma-mini', sizePx: 64, samplers: ['SAMPLER_DDIM'], methods: ['METHOD_MOMA'], ...testLimits },
         ...{ maxPromptLength: 500, maxCount: 8, maxSteps: 999, maxQueued: 10, executionProvider: 'cpu' },
-        defaults: { steps: 50, guidance: 7.5, strengthRecontextualize: 1, strengthRetexture: 0.5 },
+        defaults: { ...testDefaults, strengthRecontextualize: 1, strengthRetexture: 0.5 },
       }
     },
   }

@@ -15,8 +15,8 @@ export const hasNatsServer: boolean = spawnSync(binary, ['--version']).status ==
 export interface NatsServer extends AsyncDisposable {
   readonly url: string
   stop(): Promise<void>
-  /** On the same port; `loseStore`: with nothing of what it kept. */
-  start(options?: { readonly loseStore?: boolean }): Promise<void>
+  /** On the same port; `loseStore`: with nothing of what it kept; `token`: for those alone who have it. */
+  start(options?: { readonly loseStore?: boolean; readonly token?: string }): Promise<void>
 }
 
 export async function startNatsServer({ jetStream = true } = {}): Promise<NatsServer> {
@@ -32,10 +32,11 @@ export async function startNatsServer({ jetStream = true } = {}): Promise<NatsSe
       await exited
       child = null
     },
-    async start({ loseStore = false } = {}) {
+    async start({ loseStore = false, token } = {}) {
       if (loseStore) await rm(join(folder, 'jetstream'), { recursive: true, force: true })
       const store = jetStream ? ['-js', '-sd', folder] : []
-      child = spawn(binary, ['-a', '127.0.0.1', '-p', String(port), ...store], { stdio: 'ignore' })
+      const auth = token === undefined ? [] : ['--auth', token]
+      child = spawn(binary, ['-a', '127.0.0.1', '-p', String(port), ...store, ...auth], { stdio: 'ignore' })
       await untilListening(port, child)
     },
     async [Symbol.asyncDispose]() {

@@ -61,6 +61,9 @@ const openers: Readonly<Record<ComputeName, (ground: Ground) => Promise<MeshServ
   },
 }
 
+/** So often in a row a network is lost to a broken provider before only another process can help. */
+const mostBreaks = 5
+
 /** Opens services over one bundle, one pool of networks and one budget of memory. Throws a BundleError where files are missing. */
 export async function openCompute(
   names: readonly ComputeName[],
@@ -73,12 +76,18 @@ export async function openCompute(
   await requireProvider(config.MOMA_PROVIDER)
   const bundle = await openBundle(config.MOMA_BUNDLE)
   await using opened = new AsyncDisposableStack()
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => undefined)
   const pool = createPool({
     provider: config.MOMA_PROVIDER,
     threads: config.MOMA_THREADS,
     memoryBytes: config.MOMA_MEMORY,
     onLoad: ({ name, weightBytes, elapsedMs }) =>
       log.info({ network: name, weightBytes, elapsedMs: Math.round(elapsedMs) }, 'network loaded'),
+    onBroken: (err, inARow) => {
+      log.error({ network: err.network, inARow, err }, `${config.MOMA_PROVIDER} computes nothing any more`)
+      if (inARow >= mostBreaks) failed.reject(err)
+    },
   })
   opened.defer(() => pool.dispose())
   const services: MeshService[] = []
@@ -92,5 +101,5 @@ export async function openCompute(
     services.push(await openers[name]({ bundle, pool, slots, surroundings, safetyConfig, readiness }))
   }
   const kept = opened.move()
-  return { services, dispose: () => kept.disposeAsync() }
+  return { services, failed: failed.promise, dispose: () => kept.disposeAsync() }
 }

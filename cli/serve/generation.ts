@@ -4,6 +4,7 @@ import { createDrawingClient } from '../../services/denoise/client.ts'
 import { generationShape } from '../../services/generation/config.ts'
 import { openGeneration as openRecord } from '../../services/generation/open.ts'
 import { pictureSignerOf, signerShape } from '../../services/generation/picture-signer.ts'
+import { createQueueMetrics } from '../../services/generation/queue-metrics.ts'
 import { runnerShape } from '../../services/generation/runner/config.ts'
 import { createRunnerMetrics } from '../../services/generation/runner/metrics.ts'
 import { createRunner, defaultRunnerSettings } from '../../services/generation/runner/runner.ts'
@@ -11,7 +12,6 @@ import { openBundle } from '../../services/lib/bundles/bundles.ts'
 import type { Address } from '../../services/lib/mesh/address.ts'
 import {
   addressesSetting,
-  ConfigError,
   computeShape,
   readConfig,
   serverShape,
@@ -22,8 +22,8 @@ import type { LocalCalls } from '../../services/lib/mesh/local-calls.ts'
 import { type Hosted, type Surroundings, tlsOf } from '../../services/lib/mesh/running.ts'
 import { createSafetyClient } from '../../services/safety/client.ts'
 import { createVisionClient } from '../../services/vision/client.ts'
-import { databaseLock, dataFolder } from '../start/data.ts'
-import { LockHeld, takeLock } from '../start/lock.ts'
+import { dataFolder } from '../start/data.ts'
+import { claimServer, takeDatabaseFolder } from './database.ts'
 import { type ComputeName, defaultAddress } from './names.ts'
 import { openQueues, queuesShape } from './queues.ts'
 
@@ -76,10 +76,7 @@ export interface HostedGeneration extends Hosted {
 /** For a verdict itself, once its service is there. */
 const verdictMs = 10_000
 
-/** An earlier process on this folder may still be ending. */
-const folderWaitMs = 15_000
-
-/** Opens the system of record with its runner; services without an address are `local` ones. Throws a ConfigError where another process has its folder open. */
+/** Opens the system of record with its runner; services without an address are `local` ones. Throws a ConfigError where another process works on the same data. */
 export async function openGeneration(
   config: GenerationProcessConfig,
   { log, metrics }: Surroundings,
@@ -89,7 +86,7 @@ export async function openGeneration(
   const tls = await tlsOf(config)
   const signer = await pictureSignerOf(config, (message) => log.warn(message))
   await using opened = new AsyncDisposableStack()
-  if (config.DATABASE_URL === undefined) opened.use(await takeDatabaseFolder(config.dataFolder))
+  if (config.DATABASE_URL === undefined) opened.use(await takeDatabaseFolder(config.dataFolder, log))
   const { jobs, events } = opened.use(await openQueues(config, log))
   const at = (addresses: readonly Address[] | undefined) => (addresses ? { addresses } : { local })
   const waiting = { tls, log, waitMs: config.MOMA_SERVICE_WAIT_MS }
@@ -112,9 +109,12 @@ export async function openGeneration(
       vision,
       safety: soonSafety,
       log,
+      metrics: createQueueMetrics(metrics.registry),
       maxAttempts: defaultRunnerSettings.maxAttempts,
     }),
   )
+  const { DATABASE_URL, NATS_URL } = config
+  const claim = DATABASE_URL === undefined ? null : opened.use(await claimServer({ DATABASE_URL, NATS_URL }, log))
   const runner = createRunner({
     jobs,
     events,
@@ -137,17 +137,8 @@ export async function openGeneration(
   const kept = opened.move()
   return {
     services: [record.service],
+    failed: claim?.lost,
     finish: () => runner.dispose(),
     dispose: () => kept.disposeAsync(),
-  }
-}
-
-async function takeDatabaseFolder(folder: string) {
-  try {
-    return await takeLock(databaseLock(folder), folderWaitMs)
-  } catch (error) {
-    if (!(error instanceof LockHeld)) throw error
-    const held = `MOMA_DATA is ${folder}, whose database process ${error.holder.pid} has open`
-    throw new ConfigError(`${held}; allowed: a folder of its own, or DATABASE_URL for several.`)
   }
 }

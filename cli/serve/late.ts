@@ -10,7 +10,7 @@ const contracts = { vision: visionContract, context: contextContract, denoise: d
 /** Services that are hosted before they are opened: not ready until then, and calls wait. */
 export interface Later extends AsyncDisposable {
   readonly services: readonly MeshService[]
-  /** Throws when they can't be opened. */
+  /** Throws when they can't be opened, or can't serve any more. */
   readonly failed: Promise<never>
   /** May be called again. */
   open(): void
@@ -21,7 +21,7 @@ export function openLater(names: readonly ComputeName[], open: () => Promise<Hos
   const hosted = Promise.withResolvers<Hosted>()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => undefined)
-  hosted.promise.catch(failed.reject)
+  hosted.promise.then((opened) => opened.failed).catch(failed.reject)
   let begun = false
   const begin = (opening: () => Promise<Hosted>) => {
     if (begun) return

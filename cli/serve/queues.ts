@@ -12,6 +12,8 @@ export const queuesShape = {
   NATS_URL: setting('nats://host:port or tls://host:port', (text) =>
     /^(nats|tls):\/\/\S+$/.test(text) ? text : null,
   ).optional(),
+  /** Copies of each stream in a cluster. Without it the server makes one, and streams that are there keep what they have. */
+  MOMA_NATS_REPLICAS: setting('1, 3 or 5', (text) => (/^[135]$/.test(text) ? Number(text) : null)).optional(),
 }
 
 export interface Queues extends AsyncDisposable {
@@ -28,7 +30,9 @@ const natsWaitMs = { all: 30_000, each: 500 }
  */
 export async function openQueues(config: z.infer<z.ZodObject<typeof queuesShape>>, log: Logger): Promise<Queues> {
   await using opened = new AsyncDisposableStack()
-  const { jobs, events } = config.NATS_URL ? await overNats(config.NATS_URL, opened, log) : await inProcess(opened)
+  const { jobs, events } = config.NATS_URL
+    ? await overNats(config.NATS_URL, config.MOMA_NATS_REPLICAS, opened, log)
+    : await inProcess(opened)
   const kept = opened.move()
   return { jobs, events, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }
@@ -41,6 +45,7 @@ async function inProcess(opened: AsyncDisposableStack): Promise<Pick<Queues, 'jo
 
 async function overNats(
   url: string,
+  replicas: number | undefined,
   opened: AsyncDisposableStack,
   log: Logger,
 ): Promise<Pick<Queues, 'jobs' | 'events'>> {
@@ -48,8 +53,8 @@ async function overNats(
   const { createNatsJobs } = await import('../../services/lib/mesh/jobs/nats-jobs.ts')
   const nats = opened.use(await connectPatiently(url, log))
   return {
-    jobs: opened.use(await createNatsJobs({ nats, log })),
-    events: opened.use(await createNatsEvents({ nats, log })),
+    jobs: opened.use(await createNatsJobs({ nats, log, replicas })),
+    events: opened.use(await createNatsEvents({ nats, log, replicas })),
   }
 }
 

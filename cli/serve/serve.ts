@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Address } from '../../services/lib/mesh/address.ts'
 import { addressSetting, ConfigError, computeShape, readConfig, serverShape } from '../../services/lib/mesh/config.ts'
 import { createLocalCalls } from '../../services/lib/mesh/local-calls.ts'
 import { type Running, type Surroundings, startServer } from '../../services/lib/mesh/running.ts'
@@ -16,12 +17,15 @@ import { defaultAddress, isComputeName, isServiceName, type ServiceName, service
 /** How often a process that has just started looks whether it is ready. */
 const askEveryMs = 50
 
+/** How long a process with a fault may take to let go of what it has: a thread inside a broken driver may never do so. */
+const faultDrainMs = 60_000
+
 /** A server that listens, and when it can do its work. */
 export interface Started extends Pick<Running, 'drain'> {
   readonly ready: Promise<void>
   /** Of services that are ready before all are, by name. */
   readonly readyParts?: Readonly<Record<string, Promise<void>>>
-  /** Throws when what was to be opened after the start can't be. */
+  /** Throws when what was to be opened after the start can't be, or can't serve any more. */
   readonly failed?: Promise<never> | undefined
 }
 
@@ -41,14 +45,18 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<void> {
   const ending = listenForEnd()
-  const started = await open([...new Set(names)], env, options)
+  const started = await open([...new Set(names)], env, options).catch((error: unknown) => {
+    // A parent's channel would keep a process that has nothing to do, and the parent would wait for it.
+    leave(exitCodes.fault)
+    throw error
+  })
   const tell = (part?: string) => process.connected && process.send?.(readyMessage(part))
   for (const [part, ready] of Object.entries(started.readyParts ?? {})) void ready.then(() => tell(part))
   void started.ready.then(() => tell())
   try {
     await Promise.race([ending.asked, ...(started.failed ? [started.failed] : [])])
   } catch (error) {
-    await started.drain()
+    await Promise.race([started.drain(), sleep(faultDrainMs)])
     leave(exitCodes.fault)
     throw error
   }
@@ -75,8 +83,8 @@ export async function openServices(
   env: NodeJS.ProcessEnv,
   { opensNetworks, createPool }: ServeOptions = {},
 ): Promise<Started> {
-  const listen = { MOMA_LISTEN: addressSetting.default(defaultAddress(names[0]!)) }
-  const config = readConfig({ ...serverShape, ...listen }, env)
+  const config = readConfig(serverShape, env)
+  const addresses = listenAddresses(names, env)
   const compute = names.filter(isComputeName)
   const computeConfig = compute.length > 0 ? readConfig(computeShape, env) : null
   const safetyConfig = compute.includes('safety') ? readSafetyConfig(env, dataFolder(env)) : null
@@ -89,25 +97,31 @@ export async function openServices(
     return opener.openCompute(compute, computeConfig!, surroundings, safetyConfig, createPool)
   }
   let later: Later | undefined
+  let failed: Promise<never> | undefined
   let record: HostedGeneration | undefined
   const services: MeshService[] = []
   const running = await startServer(
     config,
+    addresses,
     async (surroundings) => {
       await using opened = new AsyncDisposableStack()
       if (computeConfig && generation) {
         // Whoever asks for a picture finds the record there first; pictures wait for networks anyhow.
         later = openLater(compute, () => openCompute(surroundings))
         opened.use(later)
+        failed = later.failed
         services.push(...later.services)
       } else if (computeConfig) {
         const hosted = await openCompute(surroundings)
+        failed = hosted.failed
         opened.defer(() => hosted.dispose())
         services.push(...hosted.services)
       }
       if (generation && generationConfig) {
         record = await generation.openGeneration(generationConfig, surroundings, local)
         opened.defer(() => record?.dispose())
+        failed = Promise.race([failed, record.failed].filter((one) => one !== undefined))
+        failed.catch(() => undefined)
         services.push(...record.services)
       }
       const kept = opened.move()
@@ -120,9 +134,15 @@ export async function openServices(
   return {
     ready: ready(services),
     readyParts: record && later ? { generation: ready(record.services) } : {},
-    failed: later?.failed,
+    failed,
     drain: () => running.drain(),
   }
+}
+
+/** Where services of one process listen: at MOMA_LISTEN, or where each of them is looked for when nothing is said. */
+export function listenAddresses(names: readonly ServiceName[], env: NodeJS.ProcessEnv): readonly Address[] {
+  const { MOMA_LISTEN: address } = readConfig({ MOMA_LISTEN: addressSetting.optional() }, env)
+  return address ? [address] : names.map(defaultAddress)
 }
 
 /** Readiness and connections come about at different places; a parent that waits for both can wait a little longer. */

@@ -1,17 +1,21 @@
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { z } from 'zod'
-
-/** A process that holds a lock, and what it says of itself. */
-const holderShape = z.object({
-  pid: z.number().int().positive(),
-  /** Tells the process from a later one with the same id; null where the system does not say. */
-  startedAt: z.string().nullable(),
-  /** `host:port` of what it serves, by name. */
-  addresses: z.record(z.string(), z.string()),
-})
-export type Holder = Readonly<z.infer<typeof holderShape>>
+import { isDeepStrictEqual } from 'node:util'
+import {
+  createWatch,
+  type Holder,
+  isHere,
+  isOld,
+  isRunning,
+  look,
+  ownPlace,
+  type Pace,
+  type Seen,
+  startOf,
+  usualPace,
+} from './holder.ts'
 
 /** A file that one process at a time holds. */
 export interface Lock extends AsyncDisposable {
@@ -23,27 +27,41 @@ export interface Lock extends AsyncDisposable {
 export class LockHeld extends Error {
   override readonly name = 'LockHeld'
   readonly holder: Holder
+  /** The holder in words: `process 7`, or `process 7 on host 4f2a` where its id means nothing here. */
+  readonly who: string
 
-  constructor(file: string, holder: Holder) {
-    super(`process ${holder.pid} holds ${file}`)
+  constructor(file: string, holder: Holder, knowsPid: boolean) {
+    const who = knowsPid ? `process ${holder.pid}` : `process ${holder.pid} on host ${holder.host}`
+    super(`${who} holds ${file}`)
     this.holder = holder
+    this.who = who
   }
+}
+
+export interface LockOptions {
+  /** How long one that is held is waited for. */
+  readonly waitMs?: number
+  /** Told when the lock is another process's, or gone: this one was silent for too long, as while its machine slept. */
+  readonly onLost?: () => void
+  readonly pace?: Pace
 }
 
 const retryMs = 50
 
 /**
  * Takes the lock, also from a process that died with it; waits for at most `waitMs` while another one holds it. Throws
- * LockHeld after that.
+ * LockHeld after that. A holder in another container, or on another machine, is watched besides until it is clear that it
+ * lives, or that it does not.
  */
-export async function takeLock(file: string, waitMs = 0): Promise<Lock> {
+export async function takeLock(file: string, options: LockOptions = {}): Promise<Lock> {
+  const { waitMs = 0, onLost = () => undefined, pace = usualPace } = options
   await mkdir(dirname(file), { recursive: true })
-  const startedAt = await startOf(process.pid)
-  const write = async (path: string, addresses: Holder['addresses']) => {
-    const holder: Holder = { pid: process.pid, startedAt, addresses }
-    await writeFile(path, `${JSON.stringify(holder)}\n`)
-  }
-  const own = `${file}.${process.pid}`
+  const self = { pid: process.pid, startedAt: await startOf(process.pid), ...(await ownPlace()) }
+  const write = (path: string, addresses: Holder['addresses']) =>
+    writeFile(path, `${JSON.stringify({ ...self, addresses } satisfies Holder)}\n`)
+  // Another container has the same process ids.
+  const own = `${file}.${process.pid}.${randomUUID().slice(0, 8)}`
+  const isAlive = createWatch(pace)
   const until = performance.now() + waitMs
   try {
     for (;;) {
@@ -57,63 +75,67 @@ export async function takeLock(file: string, waitMs = 0): Promise<Lock> {
         },
       )
       if (taken) break
-      const holder = await readHolder(file)
-      if (!holder) await takeAway(file)
-      else if (performance.now() >= until) throw new LockHeld(file, holder)
+      const seen = await look(file)
+      if (!seen) continue
+      const alive = await isAlive(seen)
+      if (alive === false) await takeAway(file, seen)
+      else if (alive && performance.now() >= until) throw new LockHeld(file, seen.holder!, await isHere(seen.holder!))
       else await sleep(retryMs)
     }
   } finally {
     await rm(own, { force: true })
   }
+
+  const isOwn = (seen: Seen | null) => {
+    const { addresses: _, ...holder } = seen?.holder ?? { addresses: {} }
+    return isDeepStrictEqual(holder, self)
+  }
+  let missing = 0
+  const touch = async () => {
+    const seen = await look(file).catch(() => undefined)
+    // A disk that does not answer says nothing.
+    if (seen === undefined) return
+    if (isOwn(seen)) {
+      missing = 0
+      return utimes(file, new Date(), new Date()).catch(() => undefined)
+    }
+    // For a moment it may not be there, while somebody looks at it more closely.
+    if (!seen && ++missing < 2) return
+    clearInterval(touching)
+    onLost()
+  }
+  const touching = setInterval(touch, pace.touchMs).unref()
   return {
     async tell(addresses) {
       await write(own, addresses)
       await rename(own, file)
     },
-    [Symbol.asyncDispose]: () => rm(file, { force: true }),
+    async [Symbol.asyncDispose]() {
+      clearInterval(touching)
+      if (isOwn(await look(file).catch(() => null))) await rm(file, { force: true })
+    },
   }
 }
 
 /** Who holds a lock now; null where nobody who lives does. */
 export async function readHolder(file: string): Promise<Holder | null> {
-  const holder = await readFile(file, 'utf8').then(parseHolder, () => null)
-  if (!holder || !isAlive(holder.pid)) return null
-  const startedAt = await startOf(holder.pid)
-  return holder.startedAt === null || startedAt === null || holder.startedAt === startedAt ? holder : null
+  const seen = await look(file).catch(() => null)
+  if (!seen?.holder) return null
+  const { holder } = seen
+  const isLiving = (await isHere(holder)) ? await isRunning(holder) : !isOld(seen, usualPace)
+  return isLiving ? holder : null
 }
 
-function parseHolder(text: string): Holder | null {
-  try {
-    return holderShape.parse(JSON.parse(text))
-  } catch {
-    return null
-  }
-}
-
-/** Takes a dead process's lock away; where somebody was faster and it is alive again by now, it is put back. */
-async function takeAway(file: string): Promise<void> {
-  const aside = `${file}.${process.pid}.dead`
+/** Takes a dead process's lock away; where it is another one's by now, or has shown a sign of life, it is put back. */
+async function takeAway(file: string, dead: Seen): Promise<void> {
+  const aside = `${file}.${process.pid}.${randomUUID().slice(0, 8)}.dead`
   const moved = await rename(file, aside).then(
     () => true,
     () => false,
   )
   if (!moved) return
-  if (await readHolder(aside)) await link(aside, file).catch(() => undefined)
+  const seen = await look(aside)
+  const isDead = seen?.text === dead.text && seen.mtimeMs === dead.mtimeMs
+  if (!isDead) await link(aside, file).catch(() => undefined)
   await rm(aside, { force: true })
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
-  }
-}
-
-/** When a process started, in the system's own words (Linux: proc_pid_stat(5), field 22); null elsewhere. */
-async function startOf(pid: number): Promise<string | null> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
-  // The second field is the program's name in brackets, and may hold anything.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
 }

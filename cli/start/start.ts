@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isLoopback } from '../../gateway/config.ts'
+import { gatewayShape, isForThisMachine } from '../../gateway/config.ts'
 import { formatAddress } from '../../services/lib/mesh/address.ts'
 import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from '../../services/lib/mesh/config.ts'
 import { logLevels } from '../../services/lib/mesh/log.ts'
@@ -19,6 +19,7 @@ import { type Member, supervise } from './supervisor.ts'
 export const startShape = {
   HOST: textSetting.default('127.0.0.1'),
   PORT: wholeSetting(1, 65_535).default(4000),
+  MOMA_PUBLIC_URL: gatewayShape.MOMA_PUBLIC_URL,
   LOG_LEVEL: wordSetting(logLevels).default('warn'),
   /** What runs is taken up again at the next start, so nothing is worth a long wait for it. */
   MOMA_DRAIN_MS: wholeSetting(0, 60_000).default(2000),
@@ -80,7 +81,7 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
       await lock.tell({ gateway: formatAddress({ host, port }), generation })
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
       const url = `http://${formatAddress({ host, port })}`
-      process.stdout.write(welcome({ url, data, seconds, note: bundle.note, loopback: isLoopback(host) }))
+      process.stdout.write(welcome({ url, data, seconds, note: bundle.note, forThisMachine: isForThisMachine(config) }))
       const loaded = tree.ready('services').then(() => 'loaded')
       const isLoaded = (await Promise.race([loaded, sleep(0, 'loading')])) === 'loaded'
       if (!isLoaded) {
@@ -91,8 +92,8 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
     }
   } finally {
     await tree.end()
+    leave(0)
   }
-  leave(0)
 }
 
 const ignore = () => undefined
@@ -103,10 +104,10 @@ async function takeDataFolder(data: string) {
     return await takeLock(startLock(data))
   } catch (error) {
     if (!(error instanceof LockHeld)) throw error
-    const { pid, addresses } = error.holder
+    const { addresses } = error.holder
     const at = addresses.gateway === undefined ? 'it is just starting' : `http://${addresses.gateway}`
     throw new ConfigError(
-      `A mesh runs on ${data} already (process ${pid}, ${at}): use that one, end it, or set MOMA_DATA to another folder.`,
+      `A mesh runs on ${data} already (${error.who}, ${at}): use that one, end it, or set MOMA_DATA to another folder.`,
     )
   }
 }
@@ -122,13 +123,13 @@ interface Welcome {
   readonly data: string
   readonly seconds: string
   readonly note: string | null
-  readonly loopback: boolean
+  readonly forThisMachine: boolean
 }
 
-function welcome({ url, data, seconds, note, loopback }: Welcome): string {
+function welcome({ url, data, seconds, note, forThisMachine }: Welcome): string {
   return [
     `MoMA Mesh is ready at ${url} (${seconds} s); its data lie in ${data}. Ctrl-C ends it.`,
-    loopback
+    forThisMachine
       ? 'It runs open, for programs on this machine alone, until there is an API key: moma keys create --tenant me'
       : 'It is reachable from other machines: every operation needs an API key.',
     ...(note ? [note] : []),

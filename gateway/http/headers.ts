@@ -52,9 +52,12 @@ export function refuseForeignHosts(names: OwnNames): RequestHandler {
   }
 }
 
-/** Whether a page of this origin may open a WebSocket: the browser itself does not ask. Programs send no origin. */
+/**
+ * Whether a page of this origin may open a WebSocket: the browser itself does not ask. Programs send no origin. Of pages
+ * of its own the gateway knows both names: a proxy may have put another one into the Host header.
+ */
 export function mayConnect(origin: string | undefined, host: string | undefined, names: OwnNames): boolean {
-  if (origin === undefined) return true
+  if (origin === undefined || origin === new URL(names.publicUrl()).origin) return true
   const own = URL.parse(origin)?.host
   return names.origins.includes(origin) || (own !== undefined && own === host)
 }

@@ -16,8 +16,8 @@ export const limits = {
   cost: 5000,
   /** Bytes of an HTTP request's body or a WebSocket message. */
   messageBytes: 256 * 1024,
-  /** Of a query or mutation. */
-  operationMs: 30_000,
+  /** How long operations may take; mutations as long as the longest call that they make, CreateSubject's. */
+  operationMs: { query: 30_000, mutation: 120_000 },
   /** Operations at once over one WebSocket. */
   operationsPerSocket: 100,
   /** Open WebSockets. */

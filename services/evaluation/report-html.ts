@@ -56,7 +56,7 @@ ${protocol(report)}
 <h2>Averages</h2>
 ${averages(report)}
 ${charts(report)}
-<h2>What the paper's ablation states</h2>
+<h2>What the paper states, or its claim implies</h2>
 ${orderings(report)}
 <h2>MoMA minus each other method</h2>
 ${differences(report)}
@@ -121,7 +121,7 @@ function orderings({ orderings: judged }: Report): string {
     ({ statement, metric, worse, difference, verdict }) =>
       `<tr><th>${escapeText(statement)}</th>${cell(`${metrics[metric].title}, MoMA − ${methodTitles[worse]}`)}${cell(show(difference))}${cell(verdict, verdict)}</tr>`,
   )
-  return `${table(['the paper states', 'difference on the same draws', '', 'here it'], rows)}<p class="note">“holds” and “reversed” are more than two standard errors from zero.</p>`
+  return `${table(['by the paper', 'difference on the same draws', '', 'here it'], rows)}<p class="note">“holds” and “reversed” are more than two standard errors from zero.</p>`
 }
 
 function differences({ differences: found, settings }: Report): string {

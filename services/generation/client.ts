@@ -48,7 +48,7 @@ export interface ReadableAsset {
 const defaultDeadlineMs = 15_000
 
 /** Of what waits for networks, files or a person's line. A watch that ends at its deadline is taken up again by its caller. */
-const deadlinesMs = {
+export const deadlinesMs = {
   CreateSubject: 120_000,
   DeleteSubject: 60_000,
   WriteUpload: 300_000,

@@ -124,6 +124,20 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(methods).toEqual(['METHOD_MOMA', 'METHOD_NO_MASK', 'METHOD_NO_SUBJECT'])
   })
 
+  test('a subject of another working size is refused, unless it was accepted before', async () => {
+    const known = await created({}, { idempotencyKey: 'before' })
+    const { settings } = world.manifest
+    const client = await world.serve({ manifest: { ...world.manifest, settings: { ...settings, sizePx: 512 } } })
+    expect((await create({}, {}, client)).problem).toMatchObject({
+      kind: 'invalidInput',
+      invalidInput: { field: 'subjectId' },
+      message: 'subjectId names a subject that was made for 128 px, this bundle works at 512; make the subject anew',
+    })
+    expect((await create({}, { idempotencyKey: 'before' }, client)).generation).toMatchObject({ id: known.id })
+    const { id } = await world.addSubject(tenant, 512)
+    expect((await create({}, { subjectId: id }, client)).problem).toBeNull()
+  })
+
   test('of many that ask at once with one key, one generation is made', async () => {
     await takeJobs()
     const asks = Array.from({ length: 8 }, () => create({}, { idempotencyKey: 'key' }))

@@ -9,7 +9,7 @@ import type { Database } from './db/database.ts'
 import { storableText } from './fields.ts'
 import { newId, requestHash } from './ids.ts'
 import type { GenerationLimits } from './limits.ts'
-import { about, conflict, limitExceeded, notFound, rejected, wrongValue } from './problems.ts'
+import { about, conflict, invalidInput, limitExceeded, notFound, rejected, wrongValue } from './problems.ts'
 import { completeRequest, type GenerationRequest } from './request.ts'
 import { snapshotOf, tell } from './snapshots.ts'
 import {
@@ -79,8 +79,9 @@ export function createGenerations(options: GenerationsOptions): Generations {
         }
         const subject = await findDrawable(queries, tenant, subjectId)
         if (!subject) throw notFound('subject', subjectId)
-        const { status, verdict, queued } = subject
+        const { status, verdict, sizePx, queued } = subject
         if (status === 'REJECTED') throw rejected(verdict)
+        if (sizePx !== manifest.settings.sizePx) throw otherSize(sizePx, manifest.settings.sizePx)
         if (queued >= limits.maxQueued) {
           const message = `${queued} generations wait, allowed are ${limits.maxQueued}`
           throw limitExceeded('queued', message, queueRetryMs)
@@ -127,6 +128,12 @@ export function createGenerations(options: GenerationsOptions): Generations {
     },
   }
 }
+
+const otherSize = (madeForPx: number | null, sizePx: number) =>
+  invalidInput(
+    'subjectId',
+    `subjectId names a subject that was made for ${madeForPx} px, this bundle works at ${sizePx}; make the subject anew`,
+  )
 
 /** 0 … 2^53 - 66, the largest that the GraphQL schema can say. */
 function randomSeed(): number {

@@ -5,6 +5,9 @@ export interface GenerationLimits {
   readonly maxUploadBytes: number
   /** Generations that a tenant may have waiting. */
   readonly maxQueued: number
+  /** Photos of a tenant that may wait to be read, and how long: the rest of a call's time is for the reading itself. */
+  readonly maxSubjectsWaiting: number
+  readonly subjectWaitMs: number
   /** How long an upload's token is worth something. */
   readonly uploadTokenMs: number
   /** How long an uploaded file is kept for subjects to be made from. */
@@ -16,6 +19,8 @@ export interface GenerationLimits {
 export const defaultLimits: GenerationLimits = {
   maxUploadBytes: 25 * 2 ** 20,
   maxQueued: 100,
+  maxSubjectsWaiting: 32,
+  subjectWaitMs: 30_000,
   uploadTokenMs: 15 * 60_000,
   uploadKeptMs: 24 * 3600_000,
   retentionMs: null,

@@ -11,6 +11,7 @@ import { createAssets } from './assets/assets.ts'
 import { type AssetStorage, bucketStorage, folderStorage } from './assets/storage.ts'
 import { type GenerationConfig, limitsOf } from './config.ts'
 import { openDatabase } from './db/database.ts'
+import type { QueueMetrics } from './queue-metrics.ts'
 import type { RunStore } from './runner/run-store.ts'
 import { createGenerationServer } from './server.ts'
 import { createRunStore } from './store/run-store.ts'
@@ -27,6 +28,7 @@ export interface OpenGenerationOptions {
   readonly vision: Pick<Vision, 'segment'>
   readonly safety: Pick<Safety, 'reviewSubject'>
   readonly log: Logger
+  readonly metrics?: QueueMetrics
   /** Attempts at one generation before it is given up. */
   readonly maxAttempts?: number
 }
@@ -43,7 +45,7 @@ export interface OpenedGeneration extends AsyncDisposable {
  * now on. Throws UNAVAILABLE where a PostgreSQL does not answer. Keeping other processes out of the folder is the caller's.
  */
 export async function openGeneration(options: OpenGenerationOptions): Promise<OpenedGeneration> {
-  const { config, dataFolder, manifest, jobs, events, vision, safety, log, maxAttempts = 5 } = options
+  const { config, dataFolder, manifest, jobs, events, vision, safety, log, metrics, maxAttempts = 5 } = options
   const { DATABASE_URL: url } = config
   const now = () => new Date()
   const limits = limitsOf(config)
@@ -64,8 +66,8 @@ export async function openGeneration(options: OpenGenerationOptions): Promise<Op
     log,
     now,
   })
-  const runStore = createRunStore({ db, assets, events, log, now, maxAttempts })
-  opened.use(startSweeping({ db, assets, jobs, limits, log, now }))
+  const runStore = createRunStore({ db, assets, events, log, now, maxAttempts, bundle: manifest.name })
+  opened.use(startSweeping({ db, assets, jobs, limits, log, ...(metrics && { metrics }), now }))
   const kept = opened.move()
   return {
     service,

@@ -66,7 +66,7 @@ export function createGenerationServer(options: GenerationServerOptions): MeshSe
     ...options,
     sizePx: manifest.settings.sizePx,
     hasSegmentation: manifest.networks.segmentation !== undefined,
-    slots: createSlots('subjects', { slots: 2, queue: 64 }),
+    slots: createSlots('subjects', { slots: 2, queue: limits.maxSubjectsWaiting }),
   })
   const generations = createGenerations(options)
   const watch = createWatch(options)

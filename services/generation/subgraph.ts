@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildSubgraphSchema } from '@apollo/subgraph'
-import { GraphQLError, type GraphQLSchema, parse } from 'graphql'
+import { type GraphQLSchema, parse } from 'graphql'
 import type { Asset__Output as Asset } from '../lib/mesh/generated/moma/generation/v1/Asset.ts'
 import type { CreateUploadResponse__Output as UploadResponse } from '../lib/mesh/generated/moma/generation/v1/CreateUploadResponse.ts'
 import type { GeneratedImage__Output as GeneratedImage } from '../lib/mesh/generated/moma/generation/v1/GeneratedImage.ts'
@@ -19,6 +19,7 @@ import {
   type CreateSubjectInput,
   createGeneration,
   createSubject,
+  wrongInput,
 } from './graphql/mutations.ts'
 import { problemResolvers, toProblem } from './graphql/problems.ts'
 import type { ProgressFeed } from './graphql/progress-feed.ts'
@@ -104,7 +105,7 @@ const resolvers = {
     ) {
       const { contentType, byteLength, sha256 } = input
       // Protobuf has no negative lengths to refuse on the other side.
-      if (byteLength < 1) throw badInput(`byteLength is ${byteLength}, allowed is 1 or more`)
+      if (byteLength < 1) return { problem: wrongInput('byteLength', byteLength, 'a whole number from 1') }
       const answer = await generation.createUpload({ tenant, contentType, byteLength, sha256: sha256 ?? '' }, signal)
       return { ...answer, contentType }
     },
@@ -230,8 +231,6 @@ const resolvers = {
 
 /** Of settings, which the service always fills in. */
 const float = (value: number | undefined) => (value === undefined ? undefined : shortest(value))
-
-const badInput = (message: string) => new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } })
 
 export const typeDefs: string = readFileSync(join(import.meta.dirname, 'schema.graphql'), 'utf8')
 

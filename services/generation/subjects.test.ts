@@ -5,9 +5,10 @@ import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import { MeshError } from '../lib/mesh/errors.ts'
 import type { Verdict } from '../safety/safety.ts'
 import { databaseKinds } from './db/test-database.ts'
+import { defaultLimits } from './limits.ts'
 import { readStoredSubject } from './runner/stored-subject.ts'
-import { cutOutPhoto, maskOfPhoto, opaquePhoto, type ServedWorld, serveWorld } from './test-server.ts'
-import { newAsset } from './test-world.ts'
+import { cutOutPhoto, maskOfPhoto, opaquePhoto, type ServedWorld, serveWorld, until } from './test-server.ts'
+import { allowed, newAsset } from './test-world.ts'
 
 const person: Verdict = {
   decision: 'REJECTED_PERSON',
@@ -82,6 +83,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
         world.runStore,
         run!,
         createContentCache(1, () => 1),
+        world.manifest.settings.sizePx,
       ),
     ).toMatchObject({ label: 'dog' })
   })
@@ -238,6 +240,61 @@ describe.each(databaseKinds)('over %s', (kind) => {
     })
     const states = await world.fileStates()
     expect({ WRITING: states.WRITING, DOOMED: states.DOOMED }).toEqual({ WRITING: undefined, DOOMED: undefined })
+  })
+
+  describe('photos that wait to be read', () => {
+    /** A service whose judge waits until it is told to go on; what it judges is said by the label. */
+    const heldService = async (limits: object) => {
+      const judged: string[] = []
+      const { promise: told, resolve: goOn } = Promise.withResolvers<void>()
+      const reviewSubject = async ({ label }: { readonly label: string }) => {
+        judged.push(label)
+        await told
+        return allowed
+      }
+      const client = await world.serve({ safety: { reviewSubject }, limits: { ...defaultLimits, ...limits } })
+      return { client, judged, goOn }
+    }
+
+    test('fill the line of their own tenant alone, and that it is full is a problem with a time', async () => {
+      const { client, judged, goOn } = await heldService({ maxSubjectsWaiting: 3 })
+      const [uploadId, other] = [
+        await world.upload(tenant, await cutOutPhoto()),
+        await world.upload('neighbour', await cutOutPhoto()),
+      ]
+      const refused: unknown[] = []
+      const imported = Array.from({ length: 7 }, async (_, index) => {
+        const { subject, problem } = await create({ uploadId, label: `dog ${index}` }, client)
+        if (problem) refused.push(problem)
+        return subject
+      })
+      void Promise.allSettled(imported)
+      await until(() => refused.length === 2 && judged.length === 2)
+      for (const problem of refused) {
+        expect(problem).toMatchObject({
+          kind: 'limitExceeded',
+          limitExceeded: { limit: 'subjects', retryAfterMs: expect.any(Number) },
+          message: '3 photos wait to be read, allowed are 3',
+        })
+      }
+      const others = client.createSubject({ tenant: 'neighbour', uploadId: other, label: 'cat' })
+      goOn()
+      expect(await others).toMatchObject({ subject: { label: 'cat' }, problem: null })
+      expect((await Promise.all(imported)).filter((subject) => subject !== null)).toHaveLength(5)
+    })
+
+    test('are told to come back before whoever sent them gives up', async () => {
+      const { client, judged, goOn } = await heldService({ subjectWaitMs: 50 })
+      const read = [create({}, client), create({}, client)]
+      void Promise.allSettled(read)
+      await until(() => judged.length === 2)
+      expect((await create({}, client)).problem).toMatchObject({
+        kind: 'limitExceeded',
+        limitExceeded: { limit: 'subjects', retryAfterMs: expect.any(Number) },
+      })
+      goOn()
+      for (const { problem } of await Promise.all(read)) expect(problem).toBeNull()
+    })
   })
 
   test("another tenant's subjects and uploads are unknown", async () => {

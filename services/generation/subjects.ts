@@ -14,7 +14,7 @@ import { generations } from './db/schema.ts'
 import { storableText } from './fields.ts'
 import { newId, requestHash } from './ids.ts'
 import { type GenerationLimits, imageLimits } from './limits.ts'
-import { about, conflict, failed, invalidInput, notFound, rejected } from './problems.ts'
+import { about, conflict, failed, invalidInput, limitExceeded, notFound, rejected } from './problems.ts'
 import { snapshotOf, tell } from './snapshots.ts'
 import { deleteGenerations, unfinishedStatuses } from './store/generations.ts'
 import {
@@ -30,6 +30,9 @@ import { type Subject as ReadSubject, readSubject } from './subject.ts'
 
 /** Files that are deleted before a deletion answers; the sweep takes what is more. */
 const removedAtOnce = 64
+
+/** What is said to whoever has to ask again for a photo to be read: a guess at when a few of those before it are. */
+const lineRetryMs = 5000
 
 export interface NewSubject {
   readonly tenant: string
@@ -63,7 +66,7 @@ export interface SubjectsOptions {
   readonly sizePx: number
   /** Whether the bundle can find the thing in a photo. */
   readonly hasSegmentation: boolean
-  /** Photos that are decoded at once: one may take 160 MB. */
+  /** Photos that are decoded at once: one may take 160 MB. Every tenant has a line of its own. */
   readonly slots: Slots
   readonly log: Logger
   now(): Date
@@ -77,6 +80,21 @@ export function createSubjects(options: SubjectsOptions): Subjects {
     const known = await db.run((queries) => findSubjectByKey(queries, tenant, idempotencyKey))
     if (known && known.row.requestHash !== hash) throw conflict(idempotencyKey)
     return known
+  }
+
+  /** A place to read a photo at, once it is the tenant's turn. */
+  const takeTurn = async (tenant: string, signal: AbortSignal): Promise<Disposable> => {
+    const { maxSubjectsWaiting, subjectWaitMs } = limits
+    const enough = AbortSignal.timeout(subjectWaitMs)
+    const refuse = (message: string) => limitExceeded('subjects', message, lineRetryMs)
+    try {
+      return await slots.acquire(AbortSignal.any([signal, enough]), tenant)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (enough.aborted) throw refuse(`the photo has waited for ${subjectWaitMs} ms to be read, allowed are no more`)
+      if (!(error instanceof MeshError) || error.code !== 'RESOURCE_EXHAUSTED') throw error
+      throw refuse(`${maxSubjectsWaiting} photos wait to be read, allowed are ${maxSubjectsWaiting}`)
+    }
   }
 
   const readUpload = async (tenant: string, field: string, id: string): Promise<Uint8Array> => {
@@ -178,7 +196,7 @@ export function createSubjects(options: SubjectsOptions): Subjects {
       const hash = requestHash([uploadId, label, maskUploadId])
       let made = await findKnown(subject, hash)
       if (!made) {
-        using _slot = await slots.acquire(signal)
+        using _slot = await takeTurn(subject.tenant, signal)
         // Whoever waited for the same thing to be made finds it now.
         made = await findKnown(subject, hash)
         if (!made) {

@@ -4,8 +4,10 @@ import type { Logger } from '../lib/mesh/log.ts'
 import type { Assets } from './assets/assets.ts'
 import type { Database } from './db/database.ts'
 import { generations } from './db/schema.ts'
+import { createTidying, type TidyingOptions } from './db/tidying.ts'
 import type { GenerationLimits } from './limits.ts'
-import { deleteGenerations, findEndedBefore, findQueuedBefore } from './store/generations.ts'
+import { noQueueMetrics, type QueueMetrics } from './queue-metrics.ts'
+import { deleteGenerations, findEndedBefore, findQueue, findQueuedBefore } from './store/generations.ts'
 import { deleteExpiredUploads } from './store/uploads.ts'
 
 export interface SweepOptions {
@@ -14,8 +16,10 @@ export interface SweepOptions {
   readonly jobs: Jobs
   readonly limits: GenerationLimits
   readonly log: Logger
+  readonly metrics?: QueueMetrics
   now(): Date
   readonly everyMs?: number
+  readonly tidying?: TidyingOptions
 }
 
 /** Of each kind, a round. */
@@ -25,10 +29,15 @@ const batch = 200
 const queuedForMs = 60_000
 
 /**
- * Takes away what nobody will: uploads whose time is over, files that were left behind, ended generations after their
- * retention; and puts back into the queue what waits. A round is bounded, and several copies may sweep at once.
+ * Shows how much waits; takes away what nobody will: uploads whose time is over, files that were left behind, ended
+ * generations after their retention; and puts back into the queue what waits. A round is bounded, and several copies may
+ * sweep at once.
  */
-export async function sweepOnce({ db, assets, jobs, limits, now }: SweepOptions): Promise<void> {
+export async function sweepOnce(options: SweepOptions): Promise<void> {
+  const { db, assets, jobs, limits, metrics = noQueueMetrics, now } = options
+  const { waiting: count, since } = await db.run(findQueue)
+  metrics.waiting(count, since)
+
   const uploaded = await db.transaction(async (queries) => {
     const keys = await deleteExpiredUploads(queries, now(), batch)
     await assets.doom(queries, keys)
@@ -52,15 +61,20 @@ export async function sweepOnce({ db, assets, jobs, limits, now }: SweepOptions)
   for (const id of await db.run((queries) => findQueuedBefore(queries, waiting, batch))) await jobs.add(id)
 }
 
-/** Sweeps now and every minute until it is disposed. */
+/** Sweeps now and every minute until it is disposed, and keeps an embedded database from growing. */
 export function startSweeping(options: SweepOptions): AsyncDisposable {
-  const { log, everyMs = 60_000 } = options
+  const { db, log, everyMs = 60_000 } = options
+  const tidy = createTidying(db, options.tidying)
   let sweeping = Promise.resolve()
   let isSweeping = false
   const sweep = () => {
     if (isSweeping) return
     isSweeping = true
     sweeping = sweepOnce(options)
+      .then(async () => {
+        const start = performance.now()
+        if (await tidy()) log.debug({ ms: Math.round(performance.now() - start) }, 'database tidied up')
+      })
       .catch((error: unknown) => log.warn({ err: error }, 'sweep failed'))
       .finally(() => {
         isSweeping = false

@@ -50,7 +50,7 @@ export async function openWorld(kind: Database['kind']) {
   const storage = folderStorage(folder)
   const common = { db, log: silentLogger, now }
   const assets = createAssets({ ...common, storage })
-  const runStore: RunStore = createRunStore({ ...common, assets, events, maxAttempts: 3 })
+  const runStore: RunStore = createRunStore({ ...common, assets, events, maxAttempts: 3, bundle: 'moma-test' })
   const kept = opened.move()
 
   return {
@@ -64,9 +64,13 @@ export async function openWorld(kind: Database['kind']) {
     advance(ms: number) {
       offsetMs += ms
     },
-    /** A subject that may be drawn, with its files. */
-    async addSubject(tenant: string): Promise<SubjectRow> {
-      const files = await assets.write(tenant, [newAsset('photo'), newAsset('mask')])
+    /** A subject that may be drawn, with its files; the toy bundle works at 128 px. */
+    async addSubject(tenant: string, sizePx = 128): Promise<SubjectRow> {
+      const size = { widthPx: sizePx, heightPx: sizePx }
+      const files = await assets.write(
+        tenant,
+        ['photo', 'mask'].map((text) => ({ ...newAsset(text), ...size })),
+      )
       const [image, mask] = [files[0]!, files[1]!]
       const row: SubjectRow = {
         id: newId('sub'),

@@ -1,8 +1,9 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { addressShape, processShape } from '../../cli/serve/generation.ts'
-import { defaultAddress, serviceNames } from '../../cli/serve/names.ts'
+import { addressShape, processShape, readGenerationConfig } from '../../cli/serve/generation.ts'
+import { defaultAddress, isComputeName, isServiceName, serviceNames } from '../../cli/serve/names.ts'
+import { listenAddresses } from '../../cli/serve/serve.ts'
 import { startShape } from '../../cli/start/start.ts'
 import { gatewayShape } from '../../gateway/config.ts'
 import { computeShape } from '../../services/lib/mesh/config.ts'
@@ -26,6 +27,21 @@ test('the README has every variable, and no other', () => {
   const rows = [...read('README.md').matchAll(/^\| (`[^|]+) \|/gm)].map((row) => row[1]!)
   const named = rows.flatMap((row) => [...row.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map(([, name]) => name!))
   expect(named.toSorted()).toEqual([...known].toSorted())
+})
+
+test('what the README serves finds each other as it stands there', () => {
+  const lines = [...read('README.md').matchAll(/^((?:[A-Z_]+=\S+ )*)npx moma serve ([a-z]+(?: [a-z]+)*)/gm)]
+  const served = lines.map(([, variables, names]) => ({
+    env: Object.fromEntries([...variables!.matchAll(/(\S+)=(\S+)/g)].map(([, name, value]) => [name!, value!])),
+    names: names!.split(' '),
+  }))
+  expect(served.flatMap(({ names }) => names).toSorted()).toEqual([...serviceNames, 'gateway'].toSorted())
+  const listening = served.flatMap(({ env, names }) => listenAddresses(names.filter(isServiceName), env))
+  const { env, names } = served.find(({ names }) => names.includes('generation'))!
+  const config = readGenerationConfig(env, names.filter(isComputeName))
+  const lookedFor = (Object.keys(addressShape) as (keyof typeof addressShape)[]).flatMap((name) => config[name] ?? [])
+  // The gateway and the keys look for the last one.
+  expect(listening).toEqual(expect.arrayContaining([...lookedFor, defaultAddress('generation')]))
 })
 
 test.each(deployments)('%s sets variables that there are', (path) => {

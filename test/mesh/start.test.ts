@@ -1,9 +1,15 @@
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { defaultAddress } from '../../cli/serve/names.ts'
+import { startLock } from '../../cli/start/data.ts'
+import { takeLock } from '../../cli/start/lock.ts'
+import { freePorts, isFree } from '../../cli/start/ports.ts'
+import { serveTestGeneration } from '../../gateway/test-generation.ts'
 import { createMeshHttpClient } from './client.ts'
 import { type StartedMesh, startMesh } from './start-mesh.ts'
 
@@ -90,6 +96,14 @@ test('a wrong variable stops the start with name, value and what is allowed', ()
   expect(moma(['serve', 'gateway', 'vision'])).toMatchObject({ status: 2 })
 }, 20_000)
 
+test('so does one that only a process of it reads', async () => {
+  const [port] = await freePorts(1)
+  expect(moma(['start'], { MOMA_CORS_ORIGINS: '*', MOMA_DATA: other, PORT: `${port}` })).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('gateway: moma: MOMA_CORS_ORIGINS is "*"; allowed: origins such as'),
+  })
+}, 40_000)
+
 test('keys are made, asked for from then on, listed and revoked', async () => {
   const { secret, id } = JSON.parse(moma(['keys', 'create', '--tenant', 'studio', '--name', 'try', '--json']).stdout)
   const query = '{ subjects { nodes { id } } }'
@@ -103,11 +117,40 @@ test('keys are made, asked for from then on, listed and revoked', async () => {
     stdout: '',
     stderr: expect.stringContaining('tenant'),
   })
+}, 30_000)
+
+const usual = defaultAddress('generation')
+// Somebody's mesh may run here.
+const testUsual = (await isFree(usual.host, usual.port)) ? test : test.skip
+
+testUsual(
+  'without a start, keys are those of the service at its usual address',
+  async () => {
+    expect(moma(['keys', 'list'], { MOMA_DATA: other })).toMatchObject({
+      status: 2,
+      stderr: `moma: MOMA_GENERATION is missing, no moma start runs on ${other} and nothing serves at 127.0.0.1:7405; allowed: host:port of a generation service.\n`,
+    })
+    const generation = await serveTestGeneration(usual)
+    try {
+      const env = { ...process.env, MOMA_DATA: other }
+      const args = [program, 'keys', 'create', '--tenant', 'studio']
+      const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+      expect(stdout).toMatch(/^moma_\S+\n$/)
+      expect(generation.calls).toMatchObject({ CreateApiKey: 1 })
+    } finally {
+      await generation.dispose()
+    }
+  },
+  30_000,
+)
+
+test('keys of a start that is not ready are asked of nobody else', async () => {
+  await using _lock = await takeLock(startLock(other))
   expect(moma(['keys', 'list'], { MOMA_DATA: other })).toMatchObject({
     status: 2,
-    stderr: expect.stringContaining('MOMA_GENERATION is missing'),
+    stderr: expect.stringContaining('is not ready yet'),
   })
-}, 30_000)
+})
 
 test('a supervisor that is killed leaves nobody behind, and the next start goes on with the same data', async () => {
   const port = Number(new URL(mesh.url).port)

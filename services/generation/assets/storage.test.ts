@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { listenAt } from '../../lib/mesh/address.ts'
-import { type AssetStorage, bucketStorage, folderStorage } from './storage.ts'
+import { type AssetStorage, type BucketTimeouts, bucketStorage, folderStorage } from './storage.ts'
 
 const credentials = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
 beforeAll(() => void Object.assign(process.env, credentials))
@@ -85,3 +86,40 @@ test('a bucket that does not answer is UNAVAILABLE', async () => {
   close()
   await expect(storage.write('ef/none', Buffer.from('x'))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
 }, 30_000)
+
+describe('a bucket that takes a request and says nothing more', () => {
+  const within = { connectMs: 1000, silentMs: 60_000, answerMs: 60_000 }
+  const servers: Server[] = []
+  afterEach(() => {
+    for (const server of servers.splice(0)) server.close().closeAllConnections()
+  })
+  const open = async (listener: RequestListener, timeouts: Partial<BucketTimeouts>) => {
+    const server = createServer(listener)
+    servers.push(server)
+    const { host, port } = await listenAt(server, { host: '127.0.0.1', port: 0 })
+    const where = { bucket: 'pictures', region: 'us-east-1', endpoint: `http://${host}:${port}` }
+    return bucketStorage(where, { ...within, ...timeouts })
+  }
+  const inTime = (work: Promise<unknown>) =>
+    Promise.race([work, sleep(20_000, undefined, { ref: false }).then(() => Promise.reject(new Error('too long')))])
+  const silent: RequestListener = (request) => void request.resume()
+
+  test.each([{ silentMs: 200 }, { answerMs: 200 }])('is UNAVAILABLE (%j)', async (timeouts) => {
+    const storage = await open(silent, timeouts)
+    const asked = [storage.read('ab/silent'), storage.write('ab/silent', Buffer.from('x')), storage.delete('ab/silent')]
+    await Promise.all(asked.map((one) => expect(inTime(one)).rejects.toMatchObject({ code: 'UNAVAILABLE' })))
+  })
+
+  test('in the middle of a file too', async () => {
+    const storage = await open((_, response) => void response.writeHead(200, { 'content-length': 100 }).write('half'), {
+      silentMs: 200,
+    })
+    await expect(inTime(storage.read('ab/half'))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    const pieces: Uint8Array[] = []
+    const read = async () => {
+      for await (const piece of storage.stream('ab/half', 0, 100)) pieces.push(piece)
+    }
+    await expect(inTime(read())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(Buffer.concat(pieces).toString()).toBe('half')
+  })
+})

@@ -25,6 +25,18 @@ export interface BucketOptions {
   readonly endpoint: string | null
 }
 
+/** How long a bucket may leave a request without a word; the SDK asks three times. By itself it waits forever. */
+export interface BucketTimeouts {
+  /** Until there is a connection. */
+  readonly connectMs: number
+  /** Without a byte in either direction, in the middle of a file too. */
+  readonly silentMs: number
+  /** Until the answer begins, with all that is sent before it. */
+  readonly answerMs: number
+}
+
+const defaultTimeouts: BucketTimeouts = { connectMs: 5000, silentMs: 30_000, answerMs: 120_000 }
+
 /** Up to so many bytes a file is in the page cache sooner than another thread has begun with it. */
 const atOnceBytes = 2 ** 20
 
@@ -49,11 +61,21 @@ export function folderStorage(folder: string): AssetStorage {
 }
 
 /** Credentials come from where the AWS SDK looks for them. */
-export async function bucketStorage({ bucket, region, endpoint }: BucketOptions): Promise<AssetStorage> {
+export async function bucketStorage(
+  { bucket, region, endpoint }: BucketOptions,
+  { connectMs, silentMs, answerMs } = defaultTimeouts,
+): Promise<AssetStorage> {
   // The SDK is large, and most meshes have no bucket.
   const { S3Driver } = await import('flydrive/drivers/s3')
   const place = endpoint === null ? {} : { endpoint, forcePathStyle: true }
-  const driver = new S3Driver({ bucket, region, ...place, visibility: 'private', supportsACL: false })
+  const requestHandler = {
+    connectionTimeout: connectMs,
+    socketTimeout: silentMs,
+    requestTimeout: answerMs,
+    // Without it the SDK only writes a line.
+    throwOnRequestTimeout: true,
+  }
+  const driver = new S3Driver({ bucket, region, ...place, requestHandler, visibility: 'private', supportsACL: false })
   // The SDK does not notice a body that breaks off, so it is given whole ones.
   return storage(new Disk(driver), false)
 }

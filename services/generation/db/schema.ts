@@ -183,6 +183,8 @@ export const checkpoints = pgTable(
     generationId: text('generation_id').primaryKey(),
     step: integer().notNull(),
     bytes: bytea().notNull(),
+    /** Whose networks it is of: no other's can go on from it. Null where it was kept before that was written down. */
+    bundle: text(),
   },
   (table) => [foreignKey({ columns: [table.generationId], foreignColumns: [generations.id] }).onDelete('cascade')],
 )

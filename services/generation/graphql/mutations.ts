@@ -1,4 +1,5 @@
 import type { GenerationSettings } from '../../lib/mesh/generated/moma/generation/v1/GenerationSettings.ts'
+import type { Problem__Output as Problem } from '../../lib/mesh/generated/moma/generation/v1/Problem.ts'
 import type { GenerationContext } from '../subgraph.ts'
 import { toProblem } from './problems.ts'
 
@@ -46,7 +47,7 @@ export async function createGeneration(
   // Unsigned fields would wrap a negative number around; the other bounds are the service's to check.
   for (const field of ['steps', 'count'] as const) {
     const value = input[field] ?? 1
-    if (value < 1) return wrongInput(field, value, 'a whole number from 1')
+    if (value < 1) return toProblem(wrongInput(field, value, 'a whole number from 1'))
   }
   const { strength, guidance, steps, seed, count } = input
   const settings: GenerationSettings = {
@@ -67,7 +68,7 @@ export async function createGeneration(
   return toProblem(answer.problem) ?? { __typename: 'Generation', ...answer.generation }
 }
 
-function wrongInput(field: string, value: number, allowed: string) {
-  const message = `${field} is ${value}, allowed is ${allowed}`
-  return toProblem({ kind: 'invalidInput', invalidInput: { field }, message })
+/** As the service says it of what reaches it. */
+export function wrongInput(field: string, value: number, allowed: string): Problem {
+  return { kind: 'invalidInput', invalidInput: { field }, message: `${field} is ${value}, allowed is ${allowed}` }
 }

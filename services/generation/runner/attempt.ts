@@ -42,6 +42,8 @@ export interface AttemptContext extends AttemptSettings {
   readonly subjects: ContentCache<SubjectPictures>
   /** Name of the bundle, for the pictures' provenance. */
   readonly bundle: string
+  /** Side of its working size. */
+  readonly sizePx: number
   /** Signs finished pictures; null where nobody does. */
   readonly signer: PictureSigner | null
   readonly log: Logger
@@ -223,7 +225,7 @@ export async function attempt(
       reviewTimeoutMs,
       going,
     )
-    const reading = readStoredSubject(store, run, subjects)
+    const reading = readStoredSubject(store, run, subjects, context.sizePx)
     // A request that is rejected is over, whatever there is to draw.
     reading.catch(() => undefined)
     await review('REVIEW_INPUT', 'the request', asked, going)

@@ -65,7 +65,9 @@ async function queues() {
 
 test('however often runner and denoise service are killed, it ends in the bytes that one process draws', async () => {
   const { safety } = await openSafety(bundle, pool)
-  const common = { bundle: { name: bundle.manifest.name, settings } }
+  const common = {
+    bundle: { name: bundle.manifest.name, settings: { ...settings, sizePx: subject.reference.widthPx } },
+  }
   const quick = { checkpointEverySteps: 2, retryMs: { first: 50, largest: 200 }, maxAttempts: 20 }
 
   // In one process.

@@ -40,7 +40,7 @@ export interface Run {
     readonly contentHash: string
   }
   readonly request: CompleteRequest
-  /** What an earlier attempt got to; null to start from noise. */
+  /** What an earlier attempt got to with this bundle's networks; null to start from noise. */
   readonly checkpoint: { readonly step: number; readonly bytes: Uint8Array } | null
 }
 

@@ -53,7 +53,7 @@ function start(drawing = createTestDrawing(), safety: Safety = lenient, more: Pa
     events,
     store,
     services: { ...createTestServices(drawing), safety },
-    bundle: { name: 'toy', settings: { ipAdapterScale: 0.6 } },
+    bundle: { name: 'toy', settings: { ipAdapterScale: 0.6, sizePx: 64 } },
     ...more,
     settings: { ...quick, ...more.settings },
   })
@@ -217,6 +217,14 @@ describe('faults', () => {
       attempt: 1,
       reason: { message: 'steps is 10, allowed is 9', stage: 'DENOISE', retryable: false },
     })
+  })
+
+  test('a subject that was made for another bundle is one: nothing is drawn of it', async () => {
+    const bundle = { name: 'larger', settings: { ipAdapterScale: 0.6, sizePx: 512 } }
+    const { drawing } = start(createTestDrawing(), lenient, { bundle })
+    const message = 'the subject was made for 64 px, this bundle works at 512; make the subject anew'
+    expect(await run()).toMatchObject({ status: 'FAILED', attempt: 1, reason: { message, retryable: false } })
+    expect(drawing.calls).toEqual([])
   })
 
   test('a passing one that does not pass ends it after the last attempt', async () => {

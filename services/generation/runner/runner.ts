@@ -53,7 +53,7 @@ export interface RunnerOptions {
   readonly events: Events
   readonly store: RunStore
   readonly services: Services & { readonly safety: Safety }
-  readonly bundle: { readonly name: string; readonly settings: Pick<Settings, 'ipAdapterScale'> }
+  readonly bundle: { readonly name: string; readonly settings: Pick<Settings, 'ipAdapterScale' | 'sizePx'> }
   readonly settings?: Partial<RunnerSettings>
   /** Signs finished pictures; without one they are not signed. */
   readonly signer?: PictureSigner | null
@@ -92,6 +92,7 @@ export function createRunner({ jobs, events, store, services, bundle, ...options
     safety,
     subjects: createContentCache(settings.subjectCacheBytes, pictureBytes),
     bundle: bundle.name,
+    sizePx: bundle.settings.sizePx,
     signer,
     log,
     metrics,

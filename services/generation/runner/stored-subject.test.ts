@@ -23,8 +23,8 @@ function counted() {
 test('its pictures are read once, for whatever noun', async () => {
   const { store, read } = counted()
   const cache = createContentCache<SubjectPictures>(2 ** 20, pictureBytes)
-  expect(await readStoredSubject(store, runOf('dog'), cache)).toEqual(subject)
-  expect(await readStoredSubject(store, runOf('cat'), cache)).toEqual({ ...subject, label: 'cat' })
+  expect(await readStoredSubject(store, runOf('dog'), cache, 64)).toEqual(subject)
+  expect(await readStoredSubject(store, runOf('cat'), cache, 64)).toEqual({ ...subject, label: 'cat' })
   expect(read).toEqual(['image', 'mask'])
   expect(pictureBytes(subject)).toBe(7 * 64 * 64)
 })
@@ -33,7 +33,7 @@ test('files that are not what was kept are DATA_LOSS each time', async () => {
   const { store, read } = counted()
   const cache = createContentCache<SubjectPictures>(2 ** 20, pictureBytes)
   for (let time = 1; time <= 2; time++) {
-    await expect(readStoredSubject(store, runOf('dog', 'another hash'), cache)).rejects.toMatchObject({
+    await expect(readStoredSubject(store, runOf('dog', 'another hash'), cache, 64)).rejects.toMatchObject({
       code: 'DATA_LOSS',
     })
     expect(read).toHaveLength(2 * time)

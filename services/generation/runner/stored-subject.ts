@@ -10,15 +10,23 @@ import type { Run, RunStore } from './run-store.ts'
 export type SubjectPictures = Omit<Subject, 'label'>
 
 /**
- * A run's subject as the pipeline works with it; its pictures are read once for as long as `cache` has room. Throws
- * DATA_LOSS where its files are not what was kept.
+ * A run's subject as the pipeline works with it, at the bundle's working size; its pictures are read once for as long as
+ * `cache` has room. Throws DATA_LOSS where its files are not what was kept, and FAILED_PRECONDITION where they are of
+ * another bundle's size: the networks would take them, and draw nonsense.
  */
 export async function readStoredSubject(
   store: Pick<RunStore, 'readAsset'>,
   { subject }: Run,
   cache: ContentCache<SubjectPictures>,
+  sizePx: number,
 ): Promise<Subject> {
-  return { label: subject.label, ...(await cache.get(subject.contentHash, () => readPictures(store, subject))) }
+  const pictures = await cache.get(subject.contentHash, () => readPictures(store, subject))
+  const { widthPx } = pictures.reference
+  if (widthPx !== sizePx) {
+    const sizes = `was made for ${widthPx} px, this bundle works at ${sizePx}`
+    throw new MeshError('FAILED_PRECONDITION', `the subject ${sizes}; make the subject anew`)
+  }
+  return { label: subject.label, ...pictures }
 }
 
 /** What a subject's pictures take of the cache's bound. */

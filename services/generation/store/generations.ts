@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, inArray, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, lt, min, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { unionAll } from 'drizzle-orm/pg-core'
 import type { Queries } from '../db/database.ts'
 import { momentOf, prepared } from '../db/prepared.ts'
@@ -109,8 +109,15 @@ const selectDrawable = prepared((queries, value: (name: 'tenant' | 'subjectId') 
   const isWaiting = and(eq(generations.tenant, value('tenant')), eq(generations.status, 'QUEUED'))
   const waiting = queries.select({ queued: count() }).from(generations).where(isWaiting)
   return queries
-    .select({ status: subjects.status, verdict: subjects.verdict, queued: sql<number>`(${waiting})`.mapWith(Number) })
+    .select({
+      status: subjects.status,
+      verdict: subjects.verdict,
+      /** Side of its pictures; null where it was rejected. */
+      sizePx: assets.widthPx,
+      queued: sql<number>`(${waiting})`.mapWith(Number),
+    })
     .from(subjects)
+    .leftJoin(assets, eq(assets.key, subjects.imageKey))
     .where(and(eq(subjects.tenant, value('tenant')), eq(subjects.id, value('subjectId'))))
 })
 
@@ -362,6 +369,15 @@ export async function findQueuedBefore(queries: Queries, before: Date, limit: nu
     .orderBy(generations.createdAt, generations.id)
     .limit(limit)
   return rows.map(({ id }) => id)
+}
+
+/** How many wait, of all tenants, and since when the oldest does; null where none does. */
+export async function findQueue(queries: Queries): Promise<{ readonly waiting: number; readonly since: Date | null }> {
+  const [found] = await queries
+    .select({ waiting: count(), since: min(generations.createdAt) })
+    .from(generations)
+    .where(eq(generations.status, 'QUEUED'))
+  return found!
 }
 
 /** One that waits. Answers how many are served before it. */

@@ -6,6 +6,7 @@ import { decodeProgress } from '../progress.ts'
 import type { EndReason, NewImage, Run } from '../runner/run-store.ts'
 import { allowed, newAsset, openWorld, type World } from '../test-world.ts'
 import { cancel } from './generations.ts'
+import { createRunStore } from './run-store.ts'
 
 const newImages = (count: number): NewImage[] =>
   Array.from({ length: count }, (_, index) => ({
@@ -53,6 +54,25 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(next?.attempt).toBe(2)
     expect(next?.checkpoint?.step).toBe(8)
     expect(Uint8Array.from(next!.checkpoint!.bytes)).toEqual(bytes)
+  })
+
+  test('a checkpoint of another bundle, or of one that is not written down, is none', async () => {
+    const run = await begun()
+    const other = createRunStore({ ...world, maxAttempts: 9, bundle: 'moma-other' })
+    const own = createRunStore({ ...world, maxAttempts: 9, bundle: 'moma-test' })
+    expect(await own.keepStep(run, 4, Buffer.from('own'))).toBe(true)
+    const next = await other.begin(run.id)
+    expect(next).toMatchObject({ attempt: 2, checkpoint: null })
+    expect((await own.begin(run.id))?.checkpoint).toMatchObject({ step: 4 })
+
+    const last = await other.begin(run.id)
+    expect(await other.keepStep(last!, 2, Buffer.from('other'))).toBe(true)
+    expect((await own.begin(run.id))?.checkpoint).toBeNull()
+    const { step, bytes } = (await other.begin(run.id))!.checkpoint!
+    expect({ step, bytes: Buffer.from(bytes).toString() }).toEqual({ step: 2, bytes: 'other' })
+
+    await world.db.run((queries) => queries.update(checkpoints).set({ bundle: null }))
+    expect((await other.begin(run.id))?.checkpoint).toBeNull()
   })
 
   test('of many that begin at once each has an attempt of its own, and only the latest one can write', async () => {

@@ -31,6 +31,8 @@ export interface RunStoreOptions {
   now(): Date
   /** Attempts at one generation before it is given up. */
   readonly maxAttempts: number
+  /** Name of the bundle that draws: checkpoints of another one are none. */
+  readonly bundle: string
 }
 
 type RunName = 'id' | 'attempt'
@@ -48,10 +50,11 @@ const canBegin = (value: Value<'id'>): SQL | undefined =>
   and(eq(generations.id, value('id')), inArray(generations.status, ['QUEUED', 'RUNNING']))
 
 /** What a later attempt goes on from, beside the row that it is of. */
-const checkpointOf = <T>(column: PgColumn): SQL<T | null> =>
-  sql`(select ${column} from ${checkpoints} where ${checkpoints.generationId} = ${generations.id})`
+const checkpointOf = <T>(column: PgColumn, bundle: Placeholder): SQL<T | null> =>
+  sql`(select ${column} from ${checkpoints}
+    where ${checkpoints.generationId} = ${generations.id} and ${checkpoints.bundle} = ${bundle})`
 
-const begin = prepared((queries, value: Value<'id' | 'now' | 'maxAttempts'>) =>
+const begin = prepared((queries, value: Value<'id' | 'now' | 'maxAttempts' | 'bundle'>) =>
   queries
     .update(generations)
     .set({
@@ -73,8 +76,8 @@ const begin = prepared((queries, value: Value<'id' | 'now' | 'maxAttempts'>) =>
       image: subjects.imageKey,
       mask: subjects.maskKey,
       contentHash: subjects.contentHash,
-      checkpointStep: checkpointOf<number>(checkpoints.step),
-      checkpointBytes: checkpointOf<Uint8Array>(checkpoints.bytes),
+      checkpointStep: checkpointOf<number>(checkpoints.step, value('bundle')),
+      checkpointBytes: checkpointOf<Uint8Array>(checkpoints.bytes, value('bundle')),
     }),
 )
 
@@ -132,15 +135,26 @@ const keepUnread = prepared((queries, value: Value<RunName | ProgressName | 'tex
     .returning({ id: generations.id }),
 )
 
-const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | 'step' | 'bytes'>, entered) => {
+type CheckpointName = 'step' | 'bytes' | 'bundle'
+
+const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | CheckpointName>, entered) => {
   const current = queries.$with('current').as(reach(queries, value, entered))
-  const values = { step: sql`${value('step')}::int`, bytes: sql`${value('bytes')}::bytea` }
+  const values = {
+    step: sql`${value('step')}::int`,
+    bytes: sql`${value('bytes')}::bytea`,
+    bundle: sql`${value('bundle')}::text`,
+  }
   return queries
     .with(current)
     .insert(checkpoints)
     .select(
       queries
-        .select({ generationId: current.id, step: values.step.as('step'), bytes: values.bytes.as('bytes') })
+        .select({
+          generationId: current.id,
+          step: values.step.as('step'),
+          bytes: values.bytes.as('bytes'),
+          bundle: values.bundle.as('bundle'),
+        })
         .from(current),
     )
     .onConflictDoUpdate({ target: checkpoints.generationId, set: values })
@@ -174,7 +188,9 @@ const lockCurrent = prepared((queries, value: Value<RunName>) =>
 )
 
 /** The system of record as a runner sees it. Ended snapshots are published here; running ones are the runner's to publish. */
-export function createRunStore({ db, assets, events, log, now, maxAttempts }: RunStoreOptions): RunStore {
+export function createRunStore(options: RunStoreOptions): RunStore {
+  const { db, assets, events, log, now, maxAttempts, bundle } = options
+
   /** Ends a generation, in one transaction, and tells who watches. */
   const end = async (
     how: End,
@@ -190,7 +206,7 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
 
   return {
     async begin(id) {
-      const [begun] = await db.run((queries) => begin(queries, { id, maxAttempts, now: now().toISOString() }))
+      const [begun] = await db.run((queries) => begin(queries, { id, maxAttempts, bundle, now: now().toISOString() }))
       if (begun) return runOf(id, begun)
       if (await end(endCanceling({ id }))) return null
       await end(giveUp({ id, maxAttempts, problem: JSON.stringify(givenUp(maxAttempts)) }))
@@ -207,7 +223,7 @@ export function createRunStore({ db, assets, events, log, now, maxAttempts }: Ru
       const kept = await db.run(
         (queries): Promise<readonly unknown[]> =>
           bytes
-            ? keepCheckpoint(queries, { ...values, bytes }, entered.length)
+            ? keepCheckpoint(queries, { ...values, bytes, bundle }, entered.length)
             : keepStep(queries, values, entered.length),
       )
       return kept.length > 0

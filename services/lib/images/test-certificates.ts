@@ -3,8 +3,10 @@ import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsageExtension,
+  type JsonGeneralNames,
   KeyUsageFlags,
   KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509'
@@ -19,6 +21,8 @@ export interface TestCertificate {
 interface TestSettings {
   readonly key?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject }
   readonly purposes?: readonly string[]
+  /** What it is the certificate of. */
+  readonly names?: JsonGeneralNames
   readonly notBefore?: Date
   readonly notAfter?: Date
 }
@@ -27,10 +31,11 @@ const dayMs = 24 * 3600_000
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const documentSigning = '1.3.6.1.5.5.7.3.36'
 
-/** An authority of this moment, and a certificate that it issued for signing documents, for a year. */
+/** An authority of this moment, and a certificate that it issued, for signing documents and a year where nothing else is said. */
 export async function testCertificate({
   key = generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   purposes = [documentSigning],
+  names = [],
   notBefore = new Date(Date.now() - dayMs),
   notAfter = new Date(Date.now() + 365 * dayMs),
 }: TestSettings = {}): Promise<TestCertificate> {
@@ -60,6 +65,7 @@ export async function testCertificate({
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([...purposes]),
       await AuthorityKeyIdentifierExtension.create(keys.publicKey),
+      ...(names.length > 0 ? [new SubjectAlternativeNameExtension(names)] : []),
     ],
   })
   return {

@@ -76,10 +76,13 @@ export function createEndpoints(
         if (enough.aborted) throw unavailable(contract, endpoints.length)
         await new Promise<void>((resolve) => {
           const wake = () => {
+            clearTimeout(alive)
             waiting.delete(wake)
             enough.removeEventListener('abort', wake)
             resolve()
           }
+          // The signals' own timers would let a process end that has nothing else to do.
+          const alive = setTimeout(wake, waitMs)
           waiting.add(wake)
           enough.addEventListener('abort', wake, { once: true })
         })

@@ -45,7 +45,7 @@ export interface MeshServerOptions {
 }
 
 export interface MeshServer {
-  /** Starts to listen; resolves with the real port. Throws one sentence when the address can't be listened at. */
+  /** Starts to listen, also at another address; resolves with the real port. Throws one sentence when it can't. */
   listen(address: Address): Promise<Address>
   /**
    * Says NOT_SERVING, takes no new calls, lets those under way finish for at most `timeoutMs`, then ends them with

@@ -83,6 +83,15 @@ async function until(condition: () => boolean, timeoutMs = 5000): Promise<void> 
   }
 }
 
+test('a server is at every address where it listens', async () => {
+  const { server, address } = await serve({ Segment: async () => masked(1) })
+  const second = await server.listen({ host: '127.0.0.1', port: 0 })
+  for (const one of [address, second]) {
+    expect(levelOf(await connect({ addresses: [one] }).unary('Segment', {}))).toBe(1)
+  }
+  expect(second.port).not.toBe(address.port)
+})
+
 const network = ({ address }: { address: Address }): Where => ({ addresses: [address] })
 const inside = ({ local }: { local: Where }): Where => local
 

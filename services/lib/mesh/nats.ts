@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import {
+  AuthorizationError,
+  connect,
+  type NatsConnection,
+  UserAuthenticationExpiredError,
+} from '@nats-io/transport-node'
 import { MeshError } from './errors.ts'
 import { type Logger, silentLogger } from './log.ts'
 
@@ -44,14 +49,21 @@ export async function connectNats({ url, log = silentLogger, timeoutMs = 3000 }:
 
   const listeners = new Set<() => void>()
   let connected = true
+  let refused = false
+  // Each attempt to come back that fails is told of as another loss and, once one succeeds, as a return.
   const follow = async () => {
-    for await (const { type } of connection.status()) {
-      if (type === 'disconnect') {
+    for await (const status of connection.status()) {
+      if (status.type === 'error' && isRefusal(status.error) && !refused) {
+        refused = true
+        log.warn({ reason: status.error.message }, 'NATS refuses this client; it is asked again')
+      }
+      if (status.type === 'disconnect' && connected) {
         connected = false
         log.warn('NATS is gone')
       }
-      if (type !== 'reconnect') continue
+      if (status.type !== 'reconnect' || connected) continue
       connected = true
+      refused = false
       log.info('NATS is back')
       for (const listener of [...listeners]) listener()
     }
@@ -91,6 +103,8 @@ async function open(url: string, timeoutMs: number): Promise<NatsConnection> {
       ...(first?.protocol === 'tls:' ? { tls: {} } : {}),
       timeout: timeoutMs,
       maxReconnectAttempts: -1,
+      // Otherwise a server that refuses twice in a row, as one does while it is given another token, is never asked again.
+      ignoreAuthErrorAbort: true,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
       pingInterval: 10_000,
@@ -100,6 +114,9 @@ async function open(url: string, timeoutMs: number): Promise<NatsConnection> {
     throw new MeshError('UNAVAILABLE', "NATS can't be reached, is NATS_URL its address?", error)
   }
 }
+
+const isRefusal = (error: Error) =>
+  error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError
 
 function parse(url: string): URL {
   if (!URL.canParse(url) || !/^(nats|tls):$/.test(new URL(url).protocol)) {

@@ -21,7 +21,7 @@ export interface ReadinessOptions {
 }
 
 /**
- * Ready when each network has been opened once, and again when one was lost until it is back. What the pool lets go to
+ * Ready when each network has been opened once, and not from when one is lost until it is back. What the pool lets go to
  * make room stays ready: it was opened, so it can be again.
  */
 export function networkReadiness(

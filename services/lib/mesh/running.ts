@@ -5,11 +5,11 @@ import type { LocalCalls } from './local-calls.ts'
 import { createLogger, type Logger } from './log.ts'
 import { createMetrics, type Metrics, serveMetrics } from './metrics.ts'
 import type { MeshService } from './service.ts'
-import { readTls, type TlsIdentity } from './tls.ts'
+import { readTls, type TlsIdentity, watchExpiry } from './tls.ts'
 
 /** A server that listens. */
 export interface Running {
-  /** `host:port`, with the real port. */
+  /** `host:port`, with the real port; several with commas between. */
   readonly address: string
   /** Finishes what is under way, within a bound, and ends. May be called again. */
   drain(): Promise<void>
@@ -24,14 +24,20 @@ export interface Surroundings {
 /** What a process hosts, and how to let go of what it stands on. */
 export interface Hosted {
   readonly services: readonly MeshService[]
+  /** Throws when they can't serve any more in this process, whatever is tried. */
+  readonly failed?: Promise<never> | undefined
   /** Takes up nothing new and ends what is under way, while the services it needs still serve this process. */
   readonly finish?: (() => Promise<void>) | undefined
   dispose(): Promise<void>
 }
 
-/** Opens the services, listens for gRPC and for metrics where asked to. What was opened before a failure is closed again. */
+/**
+ * Opens the services, listens for gRPC at each of the addresses, and for metrics where asked to. What was opened before
+ * a failure is closed again.
+ */
 export async function startServer(
-  config: ServerConfig & { readonly MOMA_LISTEN: Address },
+  config: ServerConfig,
+  addresses: readonly Address[],
   open: (surroundings: Surroundings) => Promise<Hosted>,
   local?: LocalCalls,
 ): Promise<Running> {
@@ -39,6 +45,7 @@ export async function startServer(
   const metrics = createMetrics()
   await using opened = new AsyncDisposableStack()
   const tls = await tlsOf(config)
+  if (tls) opened.use(watchExpiry(tls, (message) => log.warn(message)))
   const hosted = await open({ log, metrics })
   opened.defer(() => hosted.dispose())
   const server = createMeshServer({ services: hosted.services, tls, log, metrics, ...(local ? { local } : {}) })
@@ -47,7 +54,9 @@ export async function startServer(
     const metricsServer = await serveMetrics(metrics, config.MOMA_METRICS_LISTEN)
     opened.defer(() => metricsServer.dispose())
   }
-  const address = formatAddress(await server.listen(config.MOMA_LISTEN))
+  const bound: string[] = []
+  for (const one of addresses) bound.push(formatAddress(await server.listen(one)))
+  const address = bound.join(',')
   const names = hosted.services.map(({ contract }) => contract.shortName)
   log.info({ address, services: names, tls: tls ? (tls.authority ? 'mutual' : 'server') : 'off' }, 'listening')
   const kept = opened.move()

@@ -8,8 +8,8 @@ export interface Network {
   readonly name: string
   /** Memory that its weights take once loaded. */
   readonly weightBytes: number
-  /** Settles when it is disposed of, or its thread has ended for whatever reason. */
-  readonly ended: Promise<void>
+  /** Settles when it is disposed of, its provider is broken, or its thread has ended for whatever reason: with that. */
+  readonly ended: Promise<NetworkError>
   /** Reads the weights; once, before the first run. */
   load(): Promise<void>
   /** Runs are done one after another. Throws a NetworkError that names network and cause. */

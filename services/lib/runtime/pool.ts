@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { NetworkError } from './errors.ts'
 import { type Network, openNetwork } from './network.ts'
 import { type ExecutionOptions, type Recipe, recipeKey } from './recipe.ts'
 import { type NetworkThread, startThread } from './thread.ts'
@@ -16,7 +17,10 @@ export interface NetworkPool {
   readonly loadedBytes: number
   /** Names of the loaded networks, the least recently used first. */
   readonly loaded: readonly string[]
-  /** Told of every network that is lost: its thread ended by itself. The next use opens it anew. Returns what ends the telling. */
+  /**
+   * Told of every network that is lost: its thread ended by itself, or its provider is broken. The next use opens it
+   * anew. Returns what ends the telling.
+   */
   onLost(listener: (recipe: Recipe) => void): () => void
   /** Ends all networks, also those in use or being loaded, whose users hear of it at once. May be called again. */
   dispose(): Promise<void>
@@ -35,6 +39,11 @@ export interface PoolOptions extends ExecutionOptions {
   readonly sharedThreads?: number
   /** Told of every load, for progress and timings. */
   readonly onLoad?: (event: { readonly name: string; readonly weightBytes: number; readonly elapsedMs: number }) => void
+  /**
+   * Told of every network that is lost because the provider, which has loaded networks here, is broken, and how often in
+   * a row that one has been: opening it anew has not helped where it was more than once.
+   */
+  readonly onBroken?: (error: NetworkError, inARow: number) => void
 }
 
 interface Entry {
@@ -64,6 +73,9 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
   const entries = new Map<string, Entry>()
   const lostListeners = new Set<(recipe: Recipe) => void>()
   const queue: Entry[] = []
+  /** How often each network, by its key, was lost to a broken provider since it last computed something. */
+  const breaks = new Map<string, number>()
+  let hasLoaded = false
   let clock = 0
   let disposed = false
   let starting = 0
@@ -120,10 +132,26 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
   }
 
   /** A network that has left the entries was let go; one that is still there ended by itself. */
-  const forget = (entry: Entry) => {
+  const forget = (entry: Entry, error: NetworkError) => {
     if (!leave(entry)) return
+    // One that has never worked is no worse than it was: whoever wants it tries on.
+    if (error.broken && hasLoaded) {
+      const key = recipeKey(entry.recipe)
+      const inARow = (breaks.get(key) ?? 0) + 1
+      breaks.set(key, inARow)
+      options.onBroken?.(error, inARow)
+    }
     for (const listener of lostListeners) listener(entry.recipe)
   }
+
+  const running = (entry: Entry, network: Network): Network => ({
+    ...network,
+    async run(feeds) {
+      const results = await network.run(feeds)
+      breaks.delete(recipeKey(entry.recipe))
+      return results
+    },
+  })
 
   const refuseDisposed = ({ name }: Recipe) => {
     if (disposed) throw new Error(`${name}: the networks were disposed`)
@@ -145,9 +173,10 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
       throw error
     }
     entry.loaded = true
+    hasLoaded = true
     options.onLoad?.({ name: recipe.name, weightBytes: network.weightBytes, elapsedMs: performance.now() - started })
-    void network.ended.then(() => forget(entry))
-    return network
+    void network.ended.then((error) => forget(entry, error))
+    return running(entry, network)
   }
 
   const startNext = (): void => {
@@ -156,6 +185,7 @@ export function createNetworkPool(options: PoolOptions): NetworkPool {
       starting++
       load(entry)
         .then(entry.start.resolve, (error) => {
+          if (error instanceof NetworkError && error.lost) forget(entry, error)
           leave(entry)
           entry.start.reject(error)
         })

@@ -21,5 +21,6 @@ export type Answer = { readonly id: number } & (
   | { readonly kind: 'emitted'; readonly weightBytes: number; readonly elapsedMs: number }
   | { readonly kind: 'done'; readonly elapsedMs: number }
   | { readonly kind: 'results'; readonly results: Readonly<Record<string, HostTensor>>; readonly elapsedMs: number }
-  | { readonly kind: 'failed'; readonly message: string }
+  /** `broken`: the provider computed nothing else either, a moment later. */
+  | { readonly kind: 'failed'; readonly message: string; readonly broken: boolean }
 )

@@ -17,15 +17,15 @@ export interface NetworkThread {
 
 /** A network's place in a thread. */
 export interface Seat {
-  /** Throws a NetworkError. Orders are carried out one after another. */
+  /** Throws a NetworkError; after one that is `broken` the network leaves. Orders are carried out one after another. */
   ask(question: Question): Promise<Answer>
   /**
    * Frees what the network holds, and ends the thread with its last network. What is asked for fails at once; the
    * promise settles when what the runtime had begun has come to its end too. May be called again.
    */
   leave(): Promise<void>
-  /** Settles when the network has left, or its thread has ended. */
-  readonly left: Promise<void>
+  /** Settles when the network leaves, or its thread has ended: with why. */
+  readonly left: Promise<NetworkError>
 }
 
 export function startThread(execution: ExecutionOptions, name: string): NetworkThread {
@@ -96,24 +96,24 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
     join(recipe) {
       const seat = nextSeat++
       const waiting = new Set<(error: NetworkError) => void>()
-      const left = Promise.withResolvers<void>()
+      const left = Promise.withResolvers<NetworkError>()
       let ended: NetworkError | undefined
       let leaving: Promise<void> | undefined
 
-      const fail = (reason: string) => {
-        ended ??= new NetworkError(recipe.name, reason, { lost: true })
+      const end = (error: NetworkError) => {
+        ended ??= error
         for (const reject of waiting) reject(ended)
         waiting.clear()
         seated.delete(fail)
-        if (leaving === undefined) left.resolve()
+        left.resolve(ended)
       }
+      const fail = (reason: string) => end(new NetworkError(recipe.name, reason, { lost: true }))
       seated.add(fail)
 
       const leave = async (): Promise<void> => {
         fail('was disposed')
         if (seated.size === 0) await close(seat)
         else await Promise.race([send(seat, { kind: 'close', last: false }), exited])
-        left.resolve()
       }
       return {
         left: left.promise,
@@ -123,9 +123,13 @@ export function startThread(execution: ExecutionOptions, name: string): NetworkT
             waiting.add(reject)
             void send(seat, question).then((answer) => {
               waiting.delete(reject)
-              if (answer.kind === 'failed')
-                reject(new NetworkError(recipe.name, answer.message, { unbuilt: question.kind === 'emit' }))
-              else resolve(answer)
+              if (answer.kind !== 'failed') return resolve(answer)
+              const { message, broken } = answer
+              const error = new NetworkError(recipe.name, message, { broken, unbuilt: question.kind === 'emit' })
+              reject(error)
+              if (!broken) return
+              end(error)
+              leaving ??= leave()
             })
           }),
         leave: () => {

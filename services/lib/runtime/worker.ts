@@ -6,6 +6,7 @@ import { weightBytes } from '../graph/folding.ts'
 import { graphBuilder } from './graph-builder.ts'
 import { createAndKeep, forget, type KeptNetwork, keptNetwork } from './kept-network.ts'
 import { isModelFile, type ModelFile } from './model-file.ts'
+import { probe } from './probe.ts'
 import type { Answer, Order, WorkerData } from './protocol.ts'
 import type { Recipe } from './recipe.ts'
 import { fileOptions, keptOptions, sessionOptions, weightsRoot } from './session.ts'
@@ -32,11 +33,9 @@ port.on('message', async (order: Order) => {
     const answer = await carryOut(order)
     port.postMessage({ id: order.id, ...answer, elapsedMs: performance.now() - started } satisfies Answer)
   } catch (error) {
-    port.postMessage({
-      id: order.id,
-      kind: 'failed',
-      message: error instanceof Error ? error.message : String(error),
-    } satisfies Answer)
+    const message = error instanceof Error ? error.message : String(error)
+    const broken = (order.kind === 'load' || order.kind === 'run') && (await isBroken())
+    port.postMessage({ id: order.id, kind: 'failed', message, broken } satisfies Answer)
   }
   if (order.kind === 'close' && order.last) port.close()
 })
@@ -79,6 +78,14 @@ async function load({ recipe, kept, made }: Seated): Promise<InferenceSession> {
   return createAndKeep(kept, emitted, (more) =>
     InferenceSession.create(emitted.encode(weightsRoot), { ...options, ...more }),
   )
+}
+
+/**
+ * Whether the provider is at fault, and not what the network was asked. A GPU that has faulted once fails everything that
+ * this process asks of it from then on; an input that a network can't take fails nothing else.
+ */
+async function isBroken(): Promise<boolean> {
+  return execution.provider !== 'cpu' && !(await probe(execution.provider).catch(() => false))
 }
 
 function bytesOf(made: Graph | ModelFile): number {

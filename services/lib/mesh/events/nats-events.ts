@@ -15,8 +15,8 @@ export interface NatsEventsOptions extends Partial<EventsOptions> {
   readonly log?: Logger
   /** Name of the stream, and of its subjects in lower case. */
   readonly stream?: string
-  /** Copies of the stream in a cluster. */
-  readonly replicas?: number
+  /** Copies of the stream in a cluster; undefined leaves them to the server, and to whoever has changed them there. */
+  readonly replicas?: number | undefined
 }
 
 /** Topics that one process follows at once. */
@@ -31,7 +31,7 @@ const maxBytes = 2 ** 28
  */
 export async function createNatsEvents({ nats, log = silentLogger, ...options }: NatsEventsOptions): Promise<Events> {
   const { maxAgeMs, maxPerTopic, maxQueued } = { ...defaultEventsOptions, ...options }
-  const { stream = 'MOMA_EVENTS', replicas = 1 } = options
+  const { stream = 'MOMA_EVENTS', replicas } = options
   const prefix = `${stream.toLowerCase().replace('_', '.')}.`
   const followers = new Map<string, TopicFollower>()
   const ended = new AbortController()
@@ -45,7 +45,7 @@ export async function createNatsEvents({ nats, log = silentLogger, ...options }:
     max_age: nanos(maxAgeMs),
     max_msgs_per_subject: maxPerTopic,
     max_bytes: maxBytes,
-    num_replicas: replicas,
+    ...(replicas !== undefined && { num_replicas: replicas }),
   })
   // Made now, so that a server that refuses it is known at start.
   await keeper.ensure()

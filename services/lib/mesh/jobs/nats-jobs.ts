@@ -20,8 +20,8 @@ export interface NatsJobsOptions extends Partial<JobsOptions> {
   readonly log?: Logger
   /** Name of the stream, and of its subjects in lower case. */
   readonly stream?: string
-  /** Copies of the stream in a cluster. */
-  readonly replicas?: number
+  /** Copies of the stream in a cluster; undefined leaves them to the server, and to whoever has changed them there. */
+  readonly replicas?: number | undefined
 }
 
 const durable = 'runners'
@@ -44,7 +44,7 @@ const storeFailed = 10077
  */
 export async function createNatsJobs({ nats, log = silentLogger, ...options }: NatsJobsOptions): Promise<Jobs> {
   const { ackWaitMs, maxDeliveries, maxPending } = { ...defaultJobsOptions, ...options }
-  const { stream = 'MOMA_JOBS', replicas = 1 } = options
+  const { stream = 'MOMA_JOBS', replicas } = options
   const prefix = `${stream.toLowerCase().replace('_', '.')}.`
   const ended = new AbortController()
 
@@ -57,7 +57,7 @@ export async function createNatsJobs({ nats, log = silentLogger, ...options }: N
     discard_new_per_subject: true,
     max_msgs_per_subject: 1,
     max_msgs: maxWaiting,
-    num_replicas: replicas,
+    ...(replicas !== undefined && { num_replicas: replicas }),
   })
   const openConsumer = async (): Promise<Consumer> => {
     await keeper.ensure()
