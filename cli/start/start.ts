@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { gatewayShape, isForThisMachine } from '../../gateway/config.ts'
+import { type AuthMode, gatewayShape, isForThisMachine } from '../../gateway/config.ts'
 import { formatAddress } from '../../services/lib/mesh/address.ts'
 import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from '../../services/lib/mesh/config.ts'
 import { logLevels } from '../../services/lib/mesh/log.ts'
@@ -20,6 +20,7 @@ export const startShape = {
   HOST: textSetting.default('127.0.0.1'),
   PORT: wholeSetting(1, 65_535).default(4000),
   MOMA_PUBLIC_URL: gatewayShape.MOMA_PUBLIC_URL,
+  MOMA_AUTH: gatewayShape.MOMA_AUTH,
   LOG_LEVEL: wordSetting(logLevels).default('warn'),
   /** What runs is taken up again at the next start, so nothing is worth a long wait for it. */
   MOMA_DRAIN_MS: wholeSetting(0, 60_000).default(2000),
@@ -81,7 +82,15 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
       await lock.tell({ gateway: formatAddress({ host, port }), generation })
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
       const url = `http://${formatAddress({ host, port })}`
-      process.stdout.write(welcome({ url, data, seconds, note: bundle.note, forThisMachine: isForThisMachine(config) }))
+      process.stdout.write(
+        welcome({
+          url,
+          data,
+          seconds,
+          note: bundle.note,
+          access: accessSentence(config.MOMA_AUTH, isForThisMachine(config)),
+        }),
+      )
       const loaded = tree.ready('services').then(() => 'loaded')
       const isLoaded = (await Promise.race([loaded, sleep(0, 'loading')])) === 'loaded'
       if (!isLoaded) {
@@ -123,15 +132,14 @@ interface Welcome {
   readonly data: string
   readonly seconds: string
   readonly note: string | null
-  readonly forThisMachine: boolean
+  /** Who may use it. */
+  readonly access: string
 }
 
-function welcome({ url, data, seconds, note, forThisMachine }: Welcome): string {
+function welcome({ url, data, seconds, note, access }: Welcome): string {
   return [
     `MoMA Mesh is ready at ${url} (${seconds} s); its data lie in ${data}. Ctrl-C ends it.`,
-    forThisMachine
-      ? 'It runs open, for programs on this machine alone, until there is an API key: moma keys create --tenant me'
-      : 'It is reachable from other machines: every operation needs an API key.',
+    access,
     ...(note ? [note] : []),
     '',
     `  curl ${url}/graphql -H 'content-type: application/json' \\`,
@@ -139,4 +147,12 @@ function welcome({ url, data, seconds, note, forThisMachine }: Welcome): string 
     '',
     '',
   ].join('\n')
+}
+
+function accessSentence(mode: AuthMode, forThisMachine: boolean): string {
+  const make = 'moma keys create --tenant me'
+  if (mode === 'open') return 'It runs open, for every program on this machine.'
+  if (mode === 'keys') return `Every operation needs an API key: ${make}`
+  if (!forThisMachine) return 'It is reachable from other machines: every operation needs an API key.'
+  return `It runs open, for programs on this machine alone, until there is an API key: ${make}`
 }
