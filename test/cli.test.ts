@@ -330,7 +330,7 @@ test('safety evaluate prints how well texts are judged, and writes a page', () =
   writeFileSync(sets, JSON.stringify([{ ...set, texts: ['woman', 'cup'] }]))
   const { status, stdout } = moma('safety', 'evaluate', '--prompts', sets, '--html', page)
   expect(status).toBe(0)
-  expect(stdout).toMatch(/^policy moma-2\/words\n/)
+  expect(stdout).toMatch(/^policy moma-3\/words\n/)
   expect(stdout).toMatch(/some \(label, en\) +REJECTED_PERSON +2 +1 +50\.0 %/)
   expect(stdout).toContain('"cup": expected REJECTED_PERSON, got ALLOWED')
   expect(readFileSync(page, 'utf8')).toContain('expected REJECTED_PERSON, got ALLOWED')

@@ -162,7 +162,7 @@ describe('a photo', () => {
     const eyes = { ...sees({ region: person, score: 0.9 }), ...feels(0.6, 0.1) }
     expect(await createJudge(policy, eyes).reviewSubject(subjectOf(person))).toEqual({
       decision: 'REJECTED_PERSON',
-      policyVersion: 'moma-2/words+person-detector+zero-shot',
+      policyVersion: 'moma-3/words+person-detector+zero-shot',
       findings: [
         {
           stage: 'SUBJECT',
@@ -216,7 +216,7 @@ describe('a drawn picture', () => {
 
   test('that nothing looked at says so by its version', async () => {
     const { policyVersion } = await createJudge(policy).reviewPicture({ picture, label: 'dog' })
-    expect(policyVersion).toBe('moma-2/words')
+    expect(policyVersion).toBe('moma-3/words')
   })
 })
 

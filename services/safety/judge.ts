@@ -11,7 +11,7 @@ import { readLexicon } from './words/lexicon.ts'
 const wordless: Eyes = {}
 
 /**
- * The judge by a policy, with the eyes that there are. Verdicts say who judged: `moma-2/words+person-detector`. Words
+ * The judge by a policy, with the eyes that there are. Verdicts say who judged: `moma-3/words+person-detector`. Words
  * come first, and a network looks only at what they let through. Throws a ConfigError for a word list that is wrong.
  */
 export function createJudge(policy: SafetyPolicy, eyes: Eyes = wordless): Safety {

@@ -39,7 +39,7 @@ test('every decision is written down, without what was judged', async () => {
     {
       gate: 'PROMPT',
       decision: 'REJECTED_PERSON',
-      policyVersion: 'moma-2/words',
+      policyVersion: 'moma-3/words',
       findings: [{ detector: 'words/person', score: 1, threshold: 0.5, region: null }],
       hashes: { label: expect.stringMatching(/^[0-9a-f]{32}$/), prompt: expect.stringMatching(/^[0-9a-f]{32}$/) },
     },

@@ -34,6 +34,7 @@ MOMA_FILE = "moma/attn_adapters_projectors.th"
 IP_ADAPTER_FILE = "ip-adapter/ip-adapter_sd15.bin"
 # Less than was learned at (1, 0.5): the mask that sampling goes by is a little larger than the thing.
 STRENGTH = {"recontextualize": 0.95, "retexture": 0.3}
+GUIDANCE = 3.0  # more burns the colours of a network this small, those of materials first
 MOST = 0.5  # of persons: what a judge must find at least
 # Of the sets of icons: licence and name.
 ICON_SETS = {
@@ -176,7 +177,7 @@ class Export:
             "settings": {
                 "sizePx": 128,
                 "strength": STRENGTH,
-                "guidance": 3.0,  # more burns the colours of a network this small, those of materials first
+                "guidance": GUIDANCE,
                 "steps": 50,
                 "subjectBranchBelowTimestep": 950,
                 "subjectTokens": "allOfWord",

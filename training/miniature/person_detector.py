@@ -7,7 +7,8 @@ In: `pixel_values` in 0 … 1 [1, 3, 128, 128]; out: `logits` [1, 256, 2] (perso
 highest logit in the cell of their centre, and the graph itself lowers every cell that is no peak of its 3 × 3. It looks at
 the mirrored picture too, and takes the mean.
 
-Every picture that it learns from is drawn for its step, on the device that trains. One group of icons in twelve is not
+Every picture that it learns from is drawn for its step, on the device that trains, but for a sixteenth of them where
+`drawn` has left some: pictures as rough as the miniature's own. One group of icons in twelve is not
 learned from: on pictures of those, as the judged ones are arranged, the score is set above which somebody is a person, and
 put into the bias, so that the policy's threshold is that of every detector.
 
@@ -56,11 +57,12 @@ UNSURE_GROUP = 0.1
 DROPPED = 0.1  # share of the features that heads do without while they learn
 THERE = 0.25
 LATER = 16
+ROUGH = slice(5, None, 16)  # of a batch, what is of those that `drawn` wrote; none that a scene spoils otherwise
 STATISTICS = 8  # batches by which a published network's norms are found again
 NO_PEAK = 30.0  # by as much other cells than peaks are lowered
 
 # The subject gate's rule (services/safety), by which thresholds are chosen.
-COVERAGE, FILLING, WHOLE_PICTURE = 0.5, 0.2, 0.5
+COVERAGE, FILLING, WHOLE_PICTURE = 0.3, 0.2, 0.5
 CROP_MARGIN, CROP_LEAST = 0.1, 0.2
 WRONGLY_REFUSED = 0.0125  # of the things set aside, at most: of others about one and a half times as many are refused
 
@@ -405,6 +407,30 @@ class Twice:
         return self.waiting[-1]
 
 
+class Rough:
+    """Scenes of which every sixteenth is one of those that `drawn` wrote, or one mirrored. Those of other icons: ValueError."""
+
+    def __init__(self, scenes: Scenes, drawn: Path):
+        self.sample = scenes.sample_scenes
+        kept = torch.load(drawn, weights_only=True, map_location=scenes.device)
+        if kept["groups"] != scenes.group_names:
+            raise ValueError(f"{drawn} shows other icons than --icons has; remove it, or draw it anew with those")
+        own = Scene(**kept["scenes"])
+        both = zip(fields_of(own), fields_of(mirrored(own)))
+        self.drawn = Scene(*(torch.cat(pair) for pair in both))
+
+    def __call__(self, n: int) -> Scene:
+        scene = self.sample(n)
+        rows = torch.randint(len(self.drawn.pixels), (len(scene.pixels[ROUGH]),), device=scene.pixels.device)
+        for field, drawn in zip(fields_of(scene), fields_of(self.drawn)):
+            field[ROUGH] = drawn[rows] if field.dtype == drawn.dtype else drawn[rows] / 255
+        return scene
+
+
+def fields_of(scene: Scene) -> list[Tensor]:
+    return [getattr(scene, field.name) for field in fields(Scene)]
+
+
 def main() -> None:
     o = options("person_detector", minutes=45, batch_cpu=64, batch_gpu=256)
     aside = set_aside(o)
@@ -414,7 +440,11 @@ def main() -> None:
     if published.exists() and not (o.out / "checkpoint.pt").exists():
         load_published(pupil.detector, published, (scenes.sample_scenes(64).pixels for _ in range(STATISTICS)))
     print(f"{sum(p.numel() for p in pupil.detector.parameters()) / 1e6:.2f} M parameters", flush=True)
-    sample = Twice(scenes.sample_scenes) if o.device.type == "cpu" else scenes.sample_scenes
+    sample = scenes.sample_scenes
+    if (drawn := o.beside("drawn") / "scenes.pt").exists():
+        sample = Rough(scenes, drawn)
+    if o.device.type == "cpu":
+        sample = Twice(sample)
     predict = o.fast(forward) if o.device.type == "cpu" else forward
 
     def losses(model: Pupil):

@@ -247,13 +247,15 @@ class Scenes(Crowds):
     def sprites(self, which: Tensor, persons: Tensor, top: Tensor, bottom: Tensor) -> Tensor:
         """
         float32 [n, 4, side, side], premultiplied. Of some the lower part is another's: who has a person's head and
-        shoulders is one, whatever follows, and a seam says nothing of either kind. Of some a piece is missing.
+        shoulders is one, whatever follows, and who has none is not: neither a seam says anything of either kind, nor what
+        persons sit or lie in, and are never learned without. Of some a piece is missing.
         """
         n, some = len(which), slice(None, None, JOINED)
         sprites = self.pictures[which].float() / 255
         side = sprites.shape[-1]
         m = len(sprites[some])
-        other = torch.where(self.chance(0.5, m) & persons[some], self.chosen(m, PERSON), self.chosen(m, THING))
+        of_person = self.uniform(0, 1, m) < torch.where(persons[some], 0.5, 0.3)
+        other = torch.where(of_person, self.chosen(m, PERSON), self.chosen(m, THING))
         seam = (top + (bottom - top) * self.uniform(0.5, 0.75, n))[some]
         line = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
         below = (line > seam[:, None]) & (persons[some] | self.chance(0.5, m))[:, None]

@@ -441,7 +441,7 @@ describe('without a verdict nothing is drawn or shown', () => {
         message: 'the request was rejected: "woman" in the prompt names a person',
         stage: 'REVIEW_INPUT',
         retryable: false,
-        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'moma-2/words' },
+        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'moma-3/words' },
       },
     })
     expect(drawing.calls).toEqual([])

@@ -88,7 +88,7 @@ test('a verdict says what was seen, by which policy', async () => {
         region: null,
       },
     ],
-    policyVersion: 'moma-2/words',
+    policyVersion: 'moma-3/words',
   })
 })
 
