@@ -171,9 +171,17 @@ const large = written('large.png', '')
 truncateSync(large, 2 ** 40)
 
 describe('what is refused: one sentence with value and allowed values, an exit code, nothing written', () => {
+  // The worker's later test files read the same environment.
+  const before = { MOMA_MODELS: process.env.MOMA_MODELS, MOMA_BUNDLE: process.env.MOMA_BUNDLE }
   beforeAll(() => {
     process.env.MOMA_MODELS = toy.models
     process.env.MOMA_BUNDLE = toy.name
+  })
+  afterAll(() => {
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
   })
   afterEach(() => expect(existsSync(unmade)).toBe(false))
 

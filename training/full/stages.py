@@ -15,16 +15,12 @@ from training.full.networks import (
 )  # fmt: skip
 from training.full.settings import Settings
 from training.miniature.attention import Adapters, Given
+from training.miniature.common import pixels
 from training.miniature.diffusion import NOUN_TOKENS, SUBJECT_BRANCH_BELOW_TIMESTEP, TIMESTEPS, schedule
 from training.miniature.llava import Mllm
 from training.miniature.towers import normalize, shrink, subject_prompt
 
 Batch = dict[str, Any]
-
-
-def pixels(pictures: Tensor) -> Tensor:
-    """uint8 [n, H, W, 3] → float32 [n, 3, H, W] in −1 … 1."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def on_white(pictures: Tensor, masks: Tensor) -> Tensor:

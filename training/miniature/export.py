@@ -267,7 +267,7 @@ class Export:
             f"{len(told['subjects'])} things that nothing that draws was trained on, {settings['promptsPerKind']} prompts of each kind, "
             f"{settings['steps']} steps of {settings['sampler']}, guidance {settings['guidance']}; means over things ± standard error.",
             "", "| method | " + " | ".join(titles.values()) + " |", "|---" * (len(titles) + 1) + "|", *rows,
-            "", "| the paper's ordering | metric | difference | |", "|---|---|---|---|", *orderings, "",
+            "", "| by the paper, or its claim | metric | difference | |", "|---|---|---|---|", *orderings, "",
         ])  # fmt: skip
 
     def last(self, stage: str) -> dict[str, str] | None:
