@@ -1,6 +1,6 @@
 """Judges signed pictures by the reference library of C2PA: all must be trusted, and none once a byte of it is another.
 
-    node test/parity/sign-pictures.ts FOLDER && python training/goldens/credentials.py FOLDER
+    npm exec -- node test/parity/sign-pictures.ts FOLDER && python training/goldens/credentials.py FOLDER
 """
 
 import io

@@ -65,7 +65,7 @@ def main() -> None:
     started = time.time()
     icons = o.icons or o.root / "icons.bin"
     if not icons.exists():
-        parser.error(f"{icons} is missing; `node training/world/icons.ts --out {icons}` draws it")
+        parser.error(f"{icons} is missing; `npm exec -- node training/world/icons.ts --out {icons}` draws it")
     if not (o.root / "tokenizers/clip").exists():
         run("tokenizers", o.root / "tokenizers", icons)
     run("pool", o.root / "pool", icons, "--pairs", str(o.pairs), "--workers", str(o.workers))

@@ -30,13 +30,12 @@ from training.miniature.pool import Pool
 from training.miniature.samples import Painter
 from training.world.atlas import read_atlas
 from training.world.crowds import NOTHING, THING, boxes_of
-from training.world.scenes import DEPTH, Scene, Scenes
+from training.world.scenes import DEPTH, NO_GROUP, Scene, Scenes
 
 BATCH = 32
 STEPS = 16
 LAST_STEPS = 4  # of as many: from t = 200 on
 LEAST, MOST = 0.02, 0.6  # share of the picture that a mask takes where there is a thing that one could point at
-NO_GROUP = -100  # the detector is not asked for it
 
 
 def things_drawn(painter: Painter, rows: np.ndarray, seed: int) -> Iterator[Scene]:

@@ -41,7 +41,7 @@ def read_atlas(path: str | Path, kind: str, split: str | None = None) -> Atlas:
     """Icons of a kind, and of a split where one is named. Missing file: says how to make it."""
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; `node training/world/icons.ts --out {path}` draws it")
+        raise FileNotFoundError(f"{path} is missing; `npm exec -- node training/world/icons.ts --out {path}` draws it")
     data = path.read_bytes()
     (length,) = struct.unpack_from("<I", data)
     index = json.loads(data[4 : 4 + length])

@@ -109,12 +109,7 @@ class Crowds(World):
         self.group_names = sorted(set(named))
         places = {name: i for i, name in enumerate(self.group_names)}
         self.group_of = torch.tensor([places[name] for name in named])
-        # Share of the icon's frame that is drawn.
-        drawn = self.pictures[:, 3] > 127
-        self.solid = drawn.float().mean((1, 2))
-        middle = (self.boxes[:, 1] + self.boxes[:, 3]) / 4 + 0.5
-        upper = torch.arange(drawn.shape[1]) + 0.5 < middle[:, None] * drawn.shape[1]
-        self.solid_above = (drawn & upper[:, :, None]).float().mean((1, 2))
+        self.solid, self.solid_above = solid_shares(self.pictures, self.boxes)
         # Positions are those of centres here, wherever the place would put a thing.
         self.shadow = torch.where(torch.from_numpy(self.floating), 0, self.shadow)
         self.floating = np.ones(len(PLACE_NAMES), bool)
@@ -212,6 +207,14 @@ class Crowds(World):
         headless = (kinds == PERSON) & (share(above) < UPPER_SEEN * self.solid_above[which] * scale)
         little = (share(seen) < SEEN * self.solid[which] * scale) | (share(seen) < SEEN_PX / 128**2) | headless
         return torch.where(little & (kinds != NOTHING), HIDDEN, kinds)
+
+
+def solid_shares(pictures: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares [n] of the frame that is drawn of pictures uint8 [n, 4, S, S], in all and above the middle of its box [n, 4]."""
+    drawn = pictures[:, 3] > 127
+    middle = (boxes[:, 1] + boxes[:, 3]) / 4 + 0.5
+    upper = torch.arange(drawn.shape[1], device=drawn.device) + 0.5 < middle[:, None] * drawn.shape[1]
+    return drawn.float().mean((1, 2)), (drawn & upper[:, :, None]).float().mean((1, 2))
 
 
 def layers_of(rng: np.random.Generator, arrangement: str) -> tuple[list[Layer], int]:

@@ -1,7 +1,7 @@
 /**
  * Draws the icons that the miniature's world is made of into one file.
  *
- *     node training/world/icons.ts [--more] [--out .moma/training/icons.bin] [--sheet sheet.png]
+ *     npm exec -- node training/world/icons.ts [--more] [--out .moma/training/icons.bin] [--sheet sheet.png]
  *
  * The file: its index's length (uint32, little endian), the index (JSON), then the pictures (WebP, lossless RGBA,
  * SIZE_PX²), one after another. An index entry has set, name, kind, label, group, split, offset and bytes.

@@ -17,7 +17,8 @@ from torch import Tensor
 from training.world import materials
 from training.world.atlas import Icon
 from training.world.captions import TEXTURES
-from training.world.crowds import NOTHING, PERSON, THING, Crowds, Layer, boxes_of, layers_of
+from training.world.crowds import NOTHING, PERSON, THING, Crowds, Layer, boxes_of, layers_of, solid_shares
+from training.world.emptied import emptied
 from training.world.world import MARGIN_PX, Split, Views
 
 DEPTH = 4  # layers of a picture at most
@@ -41,6 +42,9 @@ SHARES: dict[str, float] = {
 IN_FRONT = 0.3  # share of the pictures with one more in front of somebody
 OF_MATERIAL = 0.16  # share of the things that are in one of the materials
 MATERIALS_EACH = 2
+EMPTIED = 0.08  # share of the things that are what persons are drawn with, without the person
+EMPTIED_DRAWS = 4096
+NO_GROUP = -100  # of what has no name
 JOINED = 3  # of so many persons the lower part of one is another's, and half as often of things
 ERASED = 0.2  # share of those with a hole, or with a card before them
 PLAIN = 1 / 8  # share of the pictures without a place
@@ -82,6 +86,7 @@ class Scenes(Crowds):
         for name in ("boxes", "solid", "solid_above", "group_of"):
             own = getattr(self, name)
             setattr(self, name, torch.cat([own, own[sources]]))
+        self.empty = self.add_emptied(rng).to(device)
         plans = np.array([plan_of(rng) for _ in range(PLANS)])
         deep = (plans[:, :, 0] != NOTHING).sum(1)
         self.share_of = [float((deep > k).mean()) for k in range(DEPTH)]  # of the plans with a layer k
@@ -108,6 +113,21 @@ class Scenes(Crowds):
                 made[rows] = (torch.cat([color * alpha, alpha], 1).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
         return made
 
+    def add_emptied(self, rng: np.random.Generator) -> Tensor:
+        """Adds to the pictures what persons are drawn with; their numbers [EMPTIED_DRAWS], each as often as it is to be shown."""
+        persons = self.of_kind[PERSON]
+        pictures, shares = emptied([self.icons[row] for row in persons], self.pictures[persons])
+        if not shares:
+            return torch.from_numpy(rng.choice(self.of_kind[THING], EMPTIED_DRAWS))
+        boxes = boxes_of((pictures[:, 3] > 25)[:, None])[:, 0] * 2 - 1
+        solid, solid_above = solid_shares(pictures, boxes)
+        nameless = torch.full((len(pictures),), NO_GROUP, device=self.device)
+        added = {"pictures": pictures, "boxes": boxes, "solid": solid, "solid_above": solid_above, "group_of": nameless}
+        first = len(self.pictures)
+        for name, values in added.items():
+            setattr(self, name, torch.cat([getattr(self, name), values]))
+        return torch.from_numpy(first + rng.choice(len(shares), EMPTIED_DRAWS, p=shares))
+
     def choices_of(self, kind: int) -> tuple[Tensor, Tensor, Tensor]:
         """All icons [m] of a kind; those of each group [g, most], and their numbers [g]."""
         groups = self.groups[kind]
@@ -131,14 +151,15 @@ class Scenes(Crowds):
         return (torch.rand(shape, device=self.device) * count).long().clamp(min=0)
 
     def chosen(self, n: int, kind: int) -> Tensor:
-        """Icons [n], as `Crowds.choose` draws them; some of the things in materials."""
+        """Icons [n], as `Crowds.choose` draws them; some of the things in materials, some without the person."""
         rows, groups, counts = self.choices[kind]
         group = self.one_of(len(groups), n)
         evenly = groups[group, torch.minimum(self.one_of(counts[group], n), counts[group].long() - 1)]
         which = torch.where(self.chance(0.5, n), evenly, rows[self.one_of(len(rows), n)])
         if kind == PERSON:
             return which
-        return torch.where(self.chance(OF_MATERIAL, n), self.made[self.one_of(len(self.made), n)], which)
+        which = torch.where(self.chance(OF_MATERIAL, n), self.made[self.one_of(len(self.made), n)], which)
+        return torch.where(self.chance(EMPTIED, n), self.empty[self.one_of(EMPTIED_DRAWS, n)], which)
 
     @torch.no_grad()
     def sample_scenes(self, n: int) -> Scene:
