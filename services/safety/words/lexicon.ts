@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { ConfigError } from '../../lib/mesh/config.ts'
+import { casesOf } from './russian-cases.ts'
 import { tokensOf } from './tokens.ts'
 
 /** What a word list says of its words; the files in this folder give the reasons. */
@@ -10,12 +11,15 @@ export const tags = [
   'children',
   'modifiers',
   'roles',
+  'compounds',
   'subjects',
   'pronouns',
   'possessives',
   'bodyParts',
   'depictions',
   'likenesses',
+  'faces',
+  'cases',
   'statue',
   'doll',
   'robot',
@@ -31,21 +35,35 @@ export const tags = [
   'qualities',
   'articles',
   'links',
+  'ownerLinks',
   'bearing',
+  'audiences',
+  'places',
+  'doings',
   'conjunctions',
   'negations',
   'costumeCues',
   'animals',
   'replaceVerbs',
   'replaceLinks',
+  'insteadOf',
+  'its',
   'alwaysLikeness',
   'sexual',
   'minors',
 ] as const
 export type Tag = (typeof tags)[number]
 
+/** A word of a phrase, and how it stands there. */
+export interface PhraseWord {
+  readonly text: string
+  readonly possessive: boolean
+  /** Whether only signs part it from the word before, as in `nude-coloured`. */
+  readonly glued: boolean
+}
+
 interface Phrase {
-  readonly words: readonly string[]
+  readonly words: readonly PhraseWord[]
   readonly tag: Tag
 }
 
@@ -55,18 +73,32 @@ export interface Lexicon {
   tagsOf(word: string): ReadonlySet<Tag>
   /** Phrases of two words and more that begin with this one. */
   phrasesFrom(word: string): readonly Phrase[]
-  /** Characters of the longest Chinese entry. */
+  /** Characters of the longest entry in a script without spaces. */
   readonly longestHan: number
 }
 
 const group = z.strictObject({ why: z.string().min(1).max(200), words: z.string().min(1).max(20_000) })
 const list = z.strictObject({
   language: z.string().min(1).max(40),
+  /** Whether a noun stands before another one that it belongs to (`nurse shark`). */
+  compounds: z.boolean().default(false),
   sources: z.array(z.string().min(1).max(600)).min(1).max(8),
   lists: z.partialRecord(z.enum(tags), z.array(group).min(1).max(32)),
 })
 
 const none: ReadonlySet<Tag> = new Set()
+
+/** Of what the lists have dictionary forms, where a language has cases. */
+const persons: readonly Tag[] = ['people', 'children', 'modifiers', 'roles']
+const declined: readonly Tag[] = [
+  ...persons,
+  'bodyParts',
+  'depictions',
+  'likenesses',
+  'faces',
+  ...(['statue', 'doll', 'robot', 'carrier', 'clothing', 'object', 'animals'] as const),
+  'sexual',
+]
 
 /** Reads the word lists `<folder>/<language>.json`. Throws a ConfigError with one sentence where one is missing or wrong. */
 export function readLexicon(languages: readonly string[], folder: string = import.meta.dirname): Lexicon {
@@ -74,19 +106,26 @@ export function readLexicon(languages: readonly string[], folder: string = impor
   const phrases = new Map<string, Phrase[]>()
   let longestHan = 1
   for (const language of languages) {
-    for (const [tag, groups] of Object.entries(readList(join(folder, `${language}.json`)).lists)) {
+    const { compounds, lists } = readList(join(folder, `${language}.json`))
+    for (const [tag, groups] of Object.entries(lists)) {
       for (const entry of groups.flatMap((one) => one.words.split(',')).map((one) => one.trim())) {
         add(entry, tag as Tag)
+        if (compounds && tag === 'roles') add(entry, 'compounds')
+        if (declined.includes(tag as Tag)) for (const form of casesOf(entry)) addCase(form, tag as Tag)
       }
     }
   }
   function add(entry: string, tag: Tag): void {
-    const parts = tokensOf(entry)
-    const [first, ...others] = parts.map(({ text }) => text)
+    const parts = tokensOf(entry).map(({ text, possessive, glued, han }) => ({ text, possessive, glued, han }))
+    const first = parts[0]?.text
     if (first === undefined) return
     if (parts.every(({ han }) => han)) longestHan = Math.max(longestHan, first.length)
-    if (others.length === 0) words.set(first, (words.get(first) ?? new Set()).add(tag))
-    else phrases.set(first, [...(phrases.get(first) ?? []), { words: [first, ...others], tag }])
+    if (parts.length === 1) words.set(first, (words.get(first) ?? new Set()).add(tag))
+    else phrases.set(first, [...(phrases.get(first) ?? []), { words: parts, tag }])
+  }
+  function addCase(form: string, tag: Tag): void {
+    add(form, tag)
+    if (persons.includes(tag)) add(form, 'cases')
   }
   return {
     tagsOf: (word) => words.get(word) ?? none,

@@ -1,5 +1,5 @@
-import { signs } from './confusables.ts'
-import type { Lexicon, Tag } from './lexicon.ts'
+import { findHidden } from './hidden.ts'
+import type { Lexicon, PhraseWord, Tag } from './lexicon.ts'
 import { type Token, tokensOf } from './tokens.ts'
 
 /** A word with all that the lists say of it. */
@@ -9,26 +9,46 @@ export interface Word extends Token {
   readonly innocent: boolean
   /** Part of a phrase that only sounds sexual, such as `naked mole rat`. */
   readonly innocentContent: boolean
+  /** Part of the label, which is judged by itself. */
+  readonly labelled: boolean
 }
 
-/** Words that were written in pieces are looked for up to this length. */
-const longestPieced = 16
-const vowels = ['a', 'e', 'i', 'o', 'u']
-const maxGuessedLetters = 2
+/** Phrases that excuse what is in them; of all others, a sign between their words makes no difference to some. */
+const excusing: readonly Tag[] = ['innocent', 'innocentContent']
+const refusing: readonly Tag[] = ['people', 'children', 'sexual', 'minors', 'alwaysLikeness']
 
-/** What a hidden spelling may hide: ordinary words come together from pieces by chance. */
-const hidden: readonly Tag[] = ['people', 'children', 'sexual', 'minors']
+/** Of a label none of whose words is more than these, a prompt repeats nothing that names a thing. */
+const unnaming: readonly Tag[] = [
+  'functionWords',
+  'articles',
+  'pronouns',
+  'possessives',
+  'bodyParts',
+  'depictions',
+  'likenesses',
+  'qualities',
+  'negations',
+  'links',
+  'ownerLinks',
+  'conjunctions',
+  'bearing',
+  'costumeCues',
+  'replaceVerbs',
+  'replaceLinks',
+]
+const longestLabel = 16
+const personTags: readonly Tag[] = ['people', 'children', 'modifiers', 'roles', 'subjects']
 
 /** The words of a text with what the lists say of them and of the phrases that they are part of. Linear in its length. */
-export function readText(text: string, lexicon: Lexicon, innocentPhrase: readonly string[] = []): Word[] {
-  const tokens = tokensOf(text).flatMap((token) => (token.han ? segmentHan(token, lexicon) : [token]))
-  const found = tokens.map(({ readings }) => {
-    const all = new Set<Tag>()
-    for (const reading of readings) for (const tag of lexicon.tagsOf(reading)) all.add(tag)
-    if (all.size === 0) for (const tag of pluralTags(readings, lexicon)) all.add(tag)
-    return { tags: all, innocent: false, innocentContent: false }
-  })
-  findPhrases(tokens, lexicon, innocentPhrase, (from, to, tag) => {
+export function readText(text: string, lexicon: Lexicon, label = ''): Word[] {
+  const tokens = segmentsOf(text, lexicon)
+  const found = tokens.map((token) => ({
+    tags: wordTags(token, lexicon),
+    innocent: false,
+    innocentContent: false,
+    labelled: false,
+  }))
+  findPhrases(tokens, lexicon, (from, to, tag) => {
     for (let place = from; place <= to; place++) {
       if (tag === 'innocent') found[place]!.innocent = true
       else if (tag === 'innocentContent') found[place]!.innocentContent = true
@@ -37,14 +57,48 @@ export function readText(text: string, lexicon: Lexicon, innocentPhrase: readonl
     found[to]!.tags.add(tag)
   })
   findHidden(tokens, lexicon, (place, tag) => found[place]!.tags.add(tag))
+  const thing = thingOfLabel(label, lexicon)
+  for (let place = 0; thing.length > 0 && place < tokens.length; place++) {
+    if (!matchesAt(tokens, place, thing, 'innocent')) continue
+    for (let part = 0; part < thing.length; part++) found[place + part]!.labelled = true
+  }
   return tokens.map((token, place) => ({ ...token, ...found[place]! }))
 }
 
-/** What a plural in -s names where the lists have its singular alone: persons of every role. */
+function segmentsOf(text: string, lexicon: Lexicon): Token[] {
+  return tokensOf(text).flatMap((token) => (token.han ? segmentHan(token, lexicon) : [token]))
+}
+
+/** What the lists say of a word by itself. */
+function wordTags({ readings }: Token, lexicon: Lexicon): Set<Tag> {
+  const all = new Set<Tag>()
+  for (const reading of readings) for (const tag of lexicon.tagsOf(reading)) all.add(tag)
+  if (all.size === 0) for (const tag of pluralTags(readings, lexicon)) all.add(tag)
+  return all
+}
+
+/** The words of a label from the first to the last that names something; none where a thing's name is not among them. */
+function thingOfLabel(label: string, lexicon: Lexicon): readonly Token[] {
+  const tokens = segmentsOf(label, lexicon)
+  if (tokens.length > longestLabel) return []
+  const tags = tokens.map((token) => wordTags(token, lexicon))
+  const has = (place: number, wanted: readonly Tag[]) => wanted.some((tag) => tags[place]!.has(tag))
+  const names = tokens.map(({ text }, place) => !isOneSign(text) && !has(place, unnaming))
+  if (!names.some((isName, place) => isName && !has(place, personTags))) return []
+  return tokens.slice(names.indexOf(true), names.lastIndexOf(true) + 1)
+}
+
+/** A letter or a kana; a Chinese character is a word. */
+function isOneSign(text: string): boolean {
+  return /^.$/u.test(text) && !/\p{sc=Han}/u.test(text)
+}
+
+/** What a plural in -s, -es or -innen names where the lists have its singular alone: persons of every role. */
 function pluralTags(readings: readonly string[], lexicon: Lexicon): Tag[] {
   return readings
-    .filter((reading) => /^[a-z]{3,}s$/.test(reading))
-    .flatMap((reading) => [...lexicon.tagsOf(reading.slice(0, -1))])
+    .filter((reading) => /^[a-z]{3,}(?:s|innen)$/.test(reading))
+    .flatMap((reading) => [reading.slice(0, -1), reading.replace(/es$/, ''), reading.replace(/innen$/, 'in')])
+    .flatMap((singular) => [...lexicon.tagsOf(singular)])
     .filter((tag) => tag === 'people' || tag === 'children' || tag === 'roles')
 }
 
@@ -52,6 +106,7 @@ function pluralTags(readings: readonly string[], lexicon: Lexicon): Tag[] {
 function segmentHan(token: Token, lexicon: Lexicon): Token[] {
   const segments: Token[] = []
   const characters = [...token.text]
+  const breaks = new Set(token.breaks)
   for (let start = 0; start < characters.length; ) {
     let length = Math.min(lexicon.longestHan, characters.length - start)
     while (length > 1 && lexicon.tagsOf(characters.slice(start, start + length).join('')).size === 0) length--
@@ -60,7 +115,7 @@ function segmentHan(token: Token, lexicon: Lexicon): Token[] {
       ...token,
       text,
       readings: [text],
-      afterPause: start === 0 && token.afterPause,
+      afterPause: start === 0 ? token.afterPause : breaks.has(start),
       glued: false,
       gap: start === 0 ? token.gap : '',
     })
@@ -72,95 +127,27 @@ function segmentHan(token: Token, lexicon: Lexicon): Token[] {
 function findPhrases(
   tokens: readonly Token[],
   lexicon: Lexicon,
-  innocentPhrase: readonly string[],
   tell: (from: number, to: number, tag: Tag) => void,
 ): void {
   tokens.forEach(({ readings }, place) => {
     for (const reading of readings) {
       for (const { words, tag } of lexicon.phrasesFrom(reading)) {
-        if (matchesAt(tokens, place, words)) tell(place, place + words.length - 1, tag)
+        if (matchesAt(tokens, place, words, tag)) tell(place, place + words.length - 1, tag)
       }
-    }
-    if (innocentPhrase.length > 0 && matchesAt(tokens, place, innocentPhrase)) {
-      tell(place, place + innocentPhrase.length - 1, 'innocent')
     }
   })
 }
 
-function matchesAt(tokens: readonly Token[], place: number, words: readonly string[]): boolean {
-  return words.every((word, offset) => tokens[place + offset]?.readings.includes(word))
-}
-
-/** Words in pieces (`w o m a n`, `gi-rl`) and with letters left out (`wom*n`), by their plainest reading. */
-function findHidden(tokens: readonly Token[], lexicon: Lexicon, tell: (place: number, tag: Tag) => void): void {
-  const lookUp = (text: string, place: number) => {
-    for (const tag of lexicon.tagsOf(text)) if (hidden.includes(tag)) tell(place, tag)
-  }
-  for (const [start, length] of runs(tokens, ({ text, han }) => !han && isOneLetter(text))) {
-    if (length < 3) continue
-    const letters = tokens
-      .slice(start, start + length)
-      .map(plainest)
-      .join('')
-    if (length === 3) lookUp(letters, start)
-    for (let from = 0; from + 4 <= length; from++) {
-      const longest = Math.min(longestPieced, length - from)
-      for (let size = 4; size <= longest; size++) lookUp(letters.slice(from, from + size), start + from)
-    }
-  }
-  const pieces = tokens.map(plainest)
-  for (let first = 0; first + 1 < tokens.length; first++) {
-    let text = pieces[first]!
-    for (let next = first + 1; tokens[next]?.glued && text.length < longestPieced; next++) {
-      text += pieces[next]!
-      lookUp(text, first)
-    }
-  }
-  for (const [start, length] of runs(tokens, (token, place) => isStarred(token) || isStarred(tokens[place + 1]))) {
-    if (length > maxGuessedLetters + 1) continue
-    const pattern = tokens
-      .slice(start, start + length)
-      .map((token, index) => (index > 0 ? token.gap : '') + plainest(token))
-    for (const guess of guesses(pattern.join(''))) lookUp(guess, start)
-  }
-}
-
-/** Whether stars stand between a word's piece and the one before. */
-function isStarred(token: Token | undefined): boolean {
-  return (token?.glued ?? false) && /^\*+$/.test(token?.gap ?? '')
-}
-
-function isOneLetter(text: string): boolean {
-  return text.length === 1 || (text.length === 2 && text.codePointAt(0)! > 0xffff)
-}
-
-/** Without look-alikes and signs for letters, as far as a word has such a reading; of one letter, one letter. */
-function plainest({ text, readings }: Token): string {
-  return signs[text]?.[0] ?? readings[1] ?? text
-}
-
-/** What a word with stars for letters may be: vowels are what is left out. */
-function guesses(pattern: string): string[] {
-  const stars = pattern.split('*').length - 1
-  if (stars === 0 || stars > maxGuessedLetters || pattern.length > longestPieced) return []
-  let words = [pattern]
-  for (let star = 0; star < stars; star++)
-    words = words.flatMap((word) => vowels.map((vowel) => word.replace('*', vowel)))
-  return words
-}
-
-/** Stretches of tokens that all fulfil `fits`, as start and length. */
-function* runs(
-  tokens: readonly Token[],
-  fits: (token: Token, place: number) => boolean,
-): Generator<[start: number, length: number]> {
-  let length = 0
-  for (let place = 0; place <= tokens.length; place++) {
-    const token = tokens[place]
-    if (token && fits(token, place)) length++
-    else {
-      if (length > 0) yield [place - length, length]
-      length = 0
-    }
-  }
+/** Whether a phrase stands here: what excuses, as it is written; what refuses, also with signs in it. */
+function matchesAt(tokens: readonly Token[], place: number, words: readonly PhraseWord[], tag: Tag): boolean {
+  const last = words.length - 1
+  return words.every(({ text, possessive, glued }, offset) => {
+    const token = tokens[place + offset]
+    if (!token?.readings.includes(text)) return false
+    if (offset > 0 && token.afterPause && !refusing.includes(tag)) return false
+    if (!excusing.includes(tag)) return true
+    // Something may belong to the thing: `the king penguin's egg`.
+    const isOwner = token.possessive === possessive || (offset === last && token.possessive)
+    return isOwner && (offset === 0 || !glued || token.glued)
+  })
 }

@@ -12,10 +12,13 @@ export interface Token {
   readonly glued: boolean
   /** What stands between it and the word before. */
   readonly gap: string
+  /** In a script without spaces: which of its characters a full stop or a line break stands before. */
+  readonly breaks: readonly number[]
   /** Written with a capital first letter and others after it: a name or a noun. */
   readonly capital: boolean
   /** Ends in 's: something of it follows. */
   readonly possessive: boolean
+  /** In Chinese characters or Japanese kana, which stand without spaces. */
   readonly han: boolean
 }
 
@@ -23,7 +26,14 @@ const maxReadings = 10
 /** Longer words are no words; they are read as they stand. */
 const longestWord = 48
 
-const word = /\p{sc=Han}+|[[\p{L}\p{N}\p{M}@$€\|]--\p{sc=Han}]+(?:[!+]+[[\p{L}\p{N}\p{M}@$€\|]--\p{sc=Han}]+)*/gv
+const spaceless = String.raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}ー]`
+const spaced = String.raw`[[\p{L}\p{N}\p{M}@$€\|]--${spaceless}]`
+const gapInside = String.raw`[\s._*·\-]{1,4}`
+const word = new RegExp(`${spaceless}+(?:${gapInside}${spaceless}+)*|${spaced}+(?:[!+]+${spaced}+)*`, 'gv')
+const isSpaceless = new RegExp(`^${spaceless}`, 'v')
+const insideGaps = new RegExp(gapInside, 'gv')
+
+const pause = /[.,;:!?()…—\n。，、；：！？（）،؛؟۔।॥]|\s[-–]\s/
 
 /** Text as it is seen: NFKC, no marks of Latin, Greek, Cyrillic and Arabic letters, nothing invisible, plain quotes. */
 export function plainText(text: string): string {
@@ -31,15 +41,14 @@ export function plainText(text: string): string {
     .normalize('NFKC')
     .replace(/[\u{1F150}-\u{1F189}\u{1F1E6}-\u{1F1FF}]/gu, unboxed)
     .normalize('NFD')
-    .replace(/[\p{sc=Zinh}\p{Cf}\u0640\u115f\u1160\u3164\uffa0]|(?![\t\n\r])\p{Cc}/gu, '')
+    .replace(/[\p{sc=Zinh}\p{Cf}\u0640\u093c\u115f\u1160\u3164\uffa0]|(?![\t\n\r])\p{Cc}/gu, '')
     .replace(/[’‘ʼ`´＇]/g, "'")
-    .replace(/(?<=\p{sc=Han})[\s._*·-]{1,4}(?=\p{sc=Han})/gu, '')
     .replace(/[ßẞ]/g, 'ss')
     .replace(/[æÆ]/g, 'ae')
     .replace(/[œŒ]/g, 'oe')
 }
 
-/** The words of a text in order; Chinese as runs of characters. Linear in its length. */
+/** The words of a text in order; scripts without spaces as runs of characters. Linear in its length. */
 export function tokensOf(text: string): Token[] {
   const plain = plainText(text)
   const tokens: Token[] = []
@@ -51,22 +60,38 @@ export function tokensOf(text: string): Token[] {
       tokens.push({ ...tokens.pop()!, possessive: true })
       continue
     }
-    const lower = found.toLowerCase()
+    const han = isSpaceless.test(found)
+    const { text: lower, breaks } = han ? withoutGaps(found) : { text: found.toLowerCase(), breaks: [] }
     tokens.push({
       text: lower,
       readings: readingsOf(lower),
-      afterPause: /[.,;:!?()\n。，、；：！？（）]/.test(between) && !/^[.*_-]+$/.test(between),
+      afterPause: pause.test(between) && !/^[.*_-]+$/.test(between),
       glued: tokens.length > 0 && /^[.*_\-/·~=#%&^]{1,4}$/.test(between),
       gap: between,
+      breaks,
       capital: /^\p{Lu}/u.test(found) && !/^\p{Lu}{2,}$/u.test(found),
       possessive: false,
-      han: /^\p{sc=Han}/u.test(found),
+      han,
     })
   }
   // `boys' shoes`: the sign is where the gap to the next word begins.
   return tokens.map((token, place) =>
     token.text.endsWith('s') && /^'\s/.test(tokens[place + 1]?.gap ?? '') ? { ...token, possessive: true } : token,
   )
+}
+
+/** Characters that signs or spaces part are read together; a full stop or a line break is kept in mind. */
+function withoutGaps(found: string): { text: string; breaks: number[] } {
+  const breaks: number[] = []
+  let [text, length, end] = ['', 0, 0]
+  for (const { 0: gap, index } of found.matchAll(insideGaps)) {
+    const piece = found.slice(end, index)
+    text += piece
+    length += [...piece].length
+    end = index + gap.length
+    if (/[.\n]/.test(gap)) breaks.push(length)
+  }
+  return { text: text + found.slice(end), breaks }
 }
 
 /** Every way that a word in lower case can be read, itself first. */
@@ -78,8 +103,16 @@ export function readingsOf(lower: string): readonly string[] {
       for (const other of read(reading)) if (readings.size < maxReadings) readings.add(other)
     }
   }
-  if (/^ال../.test(lower)) readings.add(lower.slice(2))
+  for (const reading of withoutClitics(lower)) readings.add(reading)
   return [...readings]
+}
+
+/** Arabic writes `the`, `and`, `with`, `by` and `for` onto the word. */
+function withoutClitics(lower: string): string[] {
+  if (!/^\p{sc=Arabic}/u.test(lower)) return []
+  const article = /^ال../.test(lower) ? [lower.slice(2)] : []
+  const others = [/^[وف]/, /^[وف]?[بل]/, /^[وف]?ب?ال/, /^[وف]?لل/].map((prefix) => lower.replace(prefix, ''))
+  return [...article, ...others.filter((rest) => rest !== lower && rest.length >= 3)]
 }
 
 /** Look-alikes as Latin, of a word that has Latin letters too or could be all Latin. */
