@@ -106,6 +106,35 @@ describe('a photo', () => {
     expect(await decide(sees(...crowd), person)).toBe('REJECTED_PERSON')
   })
 
+  describe('of several people who are its subject together', () => {
+    const four = [0, 0.25, 0.5, 0.75].map((left) => box(left, 0.2, 0.2, 0.6))
+    const group = maskOf(four[0]!)
+    for (const { pixels } of four.map(maskOf)) group.pixels.set(pixels.map((level, i) => level | group.pixels[i]!))
+    const decideOn = async (mask: GreyImage, scores: number[]) => {
+      const people = four.slice(0, scores.length).map((region, i) => ({ region, score: scores[i]! }))
+      return createJudge(policy, sees(...people)).reviewSubject({ reference: picture, mask, label: 'lamp' })
+    }
+
+    test('is refused, with the score of the last of them whom it takes', async () => {
+      const { decision, findings } = await decideOn(group, [0.9, 0.8, 0.7, 0.6])
+      expect(decision).toBe('REJECTED_PERSON')
+      expect(findings[0]).toMatchObject({ reason: 'a person is the subject of the photo', score: 0.8 })
+      expect(findings[0]!.region).toEqual(near(box(0, 0.2, 0.45, 0.6)))
+      expect(findings.map(({ reason }) => reason).slice(1)).toEqual([
+        'a person is in the subject of the photo',
+        'a person is in the subject of the photo',
+        'a person is in the photo, not as its subject',
+        'a person is in the photo, not as its subject',
+      ])
+    })
+    test('is not where too few of them are seen surely', async () => {
+      expect(await decideOn(group, [0.9, 0.4, 0.3, 0.2])).toMatchObject({ decision: 'ALLOWED' })
+    })
+    test('is not where they stand before a thing that is larger by far', async () => {
+      expect(await decideOn(maskOf(box(0, 0, 1, 1)), [0.9, 0.9])).toMatchObject({ decision: 'ALLOWED' })
+    })
+  })
+
   describe('of what a person wears', () => {
     const shirt = box(0.25, 0.3, 0.3, 0.3)
     const wearer = sees({ region: person, score: 0.95 })
@@ -118,6 +147,10 @@ describe('a photo', () => {
     })
     test('is refused where the crop may be one', async () => {
       expect(await decide({ ...wearer, ...feels(0.4) }, shirt)).toBe('REJECTED_PERSON')
+    })
+    test('is refused where the person fills the photo', async () => {
+      const selfie = sees({ region: box(0.1, 0, 0.8, 1), score: 0.95 })
+      expect(await decide({ ...selfie, ...feels(0.1) }, box(0.2, 0.5, 0.5, 0.5))).toBe('REJECTED_PERSON')
     })
     test('small on the person, is a thing', async () => {
       expect(await decide(wearer, box(0.3, 0.1, 0.15, 0.1))).toBe('ALLOWED')
@@ -162,7 +195,7 @@ describe('a photo', () => {
     const eyes = { ...sees({ region: person, score: 0.9 }), ...feels(0.6, 0.1) }
     expect(await createJudge(policy, eyes).reviewSubject(subjectOf(person))).toEqual({
       decision: 'REJECTED_PERSON',
-      policyVersion: 'moma-3/words+person-detector+zero-shot',
+      policyVersion: 'moma-4/words+person-detector+zero-shot',
       findings: [
         {
           stage: 'SUBJECT',
@@ -199,6 +232,13 @@ describe('a drawn picture', () => {
     expect(await decide(sees({ region, score: 0.9 }))).toBe(decision)
   })
 
+  test('with small people at the sides who are a large part of it together is refused', async () => {
+    const row = [0, 0.75].flatMap((left) => [0, 0.55].map((top) => ({ region: box(left, top, 0.2, 0.4), score: 0.9 })))
+    expect(await decide(sees(row[0]!))).toBe('ALLOWED')
+    expect(await decide(sees(...row))).toBe('REJECTED_PERSON')
+    expect(await decide(sees(row[0]!, row[0]!, row[0]!))).toBe('ALLOWED')
+  })
+
   test('that looks like a person as a whole is refused', async () => {
     expect(await decide(feels(0.85))).toBe('REJECTED_PERSON')
   })
@@ -216,7 +256,7 @@ describe('a drawn picture', () => {
 
   test('that nothing looked at says so by its version', async () => {
     const { policyVersion } = await createJudge(policy).reviewPicture({ picture, label: 'dog' })
-    expect(policyVersion).toBe('moma-3/words')
+    expect(policyVersion).toBe('moma-4/words')
   })
 })
 

@@ -1,9 +1,7 @@
 import { whiteBackground } from '../lib/images/geometry.ts'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import type { Region } from './safety.ts'
-
-/** From this level on a pixel is subject. */
-const subjectFromLevel = 128
+import { subjectFromLevel } from './subject-area.ts'
 
 /** Where the mask's subject is, in shares; null where no pixel is subject. */
 export function subjectRegion(mask: GreyImage): Region | null {
@@ -85,31 +83,4 @@ export function squareAround(mask: GreyImage, { margin, least }: { margin: numbe
     width,
     height,
   }
-}
-
-/** How a box and the subject lie to each other. */
-export interface Overlap {
-  /** Share of the subject that is inside the box, 0 … 1. */
-  readonly coverage: number
-  /** Share of the box that is subject, 0 … 1. */
-  readonly filling: number
-}
-
-/** Of a box with the mask's subject; no subject and no box overlap by nothing. */
-export function overlapOf(region: Region, { widthPx, heightPx, pixels }: GreyImage): Overlap {
-  const left = Math.floor(region.left * widthPx)
-  const top = Math.floor(region.top * heightPx)
-  const right = Math.ceil((region.left + region.width) * widthPx)
-  const bottom = Math.ceil((region.top + region.height) * heightPx)
-  let inside = 0
-  let all = 0
-  for (let y = 0; y < heightPx; y++) {
-    for (let x = 0; x < widthPx; x++) {
-      if (pixels[y * widthPx + x]! < subjectFromLevel) continue
-      all++
-      if (x >= left && x < right && y >= top && y < bottom) inside++
-    }
-  }
-  const boxArea = Math.max(1, (right - left) * (bottom - top))
-  return { coverage: all === 0 ? 0 : inside / all, filling: inside / boxArea }
 }

@@ -3,10 +3,12 @@ import type { Concept, Eyes, PersonBox } from './eyes/eyes.ts'
 import type { Observation } from './observation.ts'
 import type { SafetyPolicy } from './policy/policy.ts'
 import type { Region } from './safety.ts'
+import { coveredInOrder } from './union.ts'
 
 /**
  * Whether a drawn picture may be shown: no person as its central thing — by size, or smaller in the picture's centre —,
- * none by the zero-shot judgement of all of it, and no concept of the safety checker. People small at the side may be.
+ * no people who are so together, none by the zero-shot judgement of all of it, and no concept of the safety checker.
+ * People small at the side may be.
  */
 export async function reviewDrawn(
   picture: RgbImage,
@@ -71,12 +73,13 @@ function personObservations(
   const counted = people.filter(({ score }) => score >= policy.score)
   if (counted.length === 0)
     return [observe(people[0]?.score ?? 0, people[0]?.region ?? null, 'no person was seen', false)]
-  return counted.map(({ score, region }) => {
-    const central = isCentral(region, policy)
-    const reason = central
-      ? 'a person is the central thing of the picture'
-      : 'a person is small at the side of the picture'
-    return observe(score, region, reason, central)
+  const central = counted.map(({ region }) => isCentral(region, policy))
+  const together = !central.includes(true) && areaOf(counted) >= policy.area
+  return counted.map(({ score, region }, at) => {
+    if (together) return observe(score, region, 'people are the central thing of the picture', true)
+    return central[at]
+      ? observe(score, region, 'a person is the central thing of the picture', true)
+      : observe(score, region, 'a person is small at the side of the picture', false)
   })
 }
 
@@ -84,4 +87,13 @@ function isCentral({ left, top, width, height }: Region, policy: SafetyPolicy['p
   const area = width * height
   const holdsCentre = left <= 0.5 && left + width >= 0.5 && top <= 0.5 && top + height >= 0.5
   return area >= policy.area || (holdsCentre && area >= policy.centralArea)
+}
+
+/** Share of the picture that they take together. */
+function areaOf(people: readonly PersonBox[]): number {
+  const boxes = people.map(({ region: { left, top, width, height } }) => {
+    return { left, top, right: left + width, bottom: top + height }
+  })
+  const covered = coveredInOrder(boxes, ({ left, top, right, bottom }) => (right - left) * (bottom - top))
+  return covered.at(-1) ?? 0
 }

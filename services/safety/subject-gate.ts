@@ -1,15 +1,18 @@
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import type { Eyes, PersonBox, PersonDetector, ZeroShotShares } from './eyes/eyes.ts'
-import { cropped, croppedMask, maskedCrop, overlapOf, squareAround } from './masked-crop.ts'
+import { cropped, croppedMask, maskedCrop, squareAround } from './masked-crop.ts'
 import type { Observation } from './observation.ts'
 import type { SafetyPolicy } from './policy/policy.ts'
 import type { Region } from './safety.ts'
+import { SubjectArea } from './subject-area.ts'
 
 /** How a person in the photo is to its subject. */
-type Relation = 'the subject' | 'maybe the subject' | 'the whole photo' | 'beside the subject'
+type Relation = 'the subject' | 'one of the subject' | 'maybe the subject' | 'the whole photo' | 'beside the subject'
 
 interface Sight extends PersonBox {
   readonly relation: Relation
+  /** Whether the photo is one of this person, even if the subject is what the person wears. */
+  readonly fillsPhoto: boolean
 }
 
 interface Photo {
@@ -19,12 +22,16 @@ interface Photo {
 
 const wholePhoto: Region = { left: 0, top: 0, width: 1, height: 1 }
 
+/** More of the surest people than these are not looked at as one group. */
+const largestGroup = 16
+
 /**
  * Whether the photo's subject is a person. A person's box that holds the subject and is filled by it is the subject; one
  * that it fills less is a close call (who wears the hat?), which the zero-shot judgement of the masked crop decides, and
- * which counts where there is none. The detector looks twice, at the photo and at the square around the subject, and the
- * mean of both scores counts. A person who fills the photo counts wherever the mask is. A zero-shot judgement that is sure
- * of a person decides alone; one that is sure of a statue, doll or robot outvotes the detector.
+ * which counts where there is none. Several who are filled by the subject and hold it together are the subject together.
+ * The detector looks twice, at the photo and at the square around the subject, and the mean of both scores counts. A person
+ * who fills the photo counts wherever the mask is. A zero-shot judgement that is sure of a person decides alone; one that
+ * is sure of a statue, doll or robot outvotes the detector.
  */
 export async function reviewPhoto(
   photo: Photo,
@@ -39,7 +46,10 @@ export async function reviewPhoto(
   if (!personDetector) return observations
   const threshold = policy.personDetector.score
   const subject = subjectOf(looks)
-  const others = looks[0]!.filter((sight) => !isSubject(sight))
+  const others = looks[0]!.flatMap((sight): Sight[] => {
+    if (sight.fillsPhoto) return [{ ...sight, relation: 'the whole photo' }]
+    return isSubject(sight) ? [] : [sight]
+  })
   const people = [...(subject ? [subject] : []), ...others].sort((a, b) => b.score - a.score)
   const counted = people.filter(({ score }) => score >= threshold)
   for (const { score, region, relation } of counted) {
@@ -74,13 +84,8 @@ async function lookTwice(
     const [picture, area] =
       part === wholePhoto ? [reference, mask] : [cropped(reference, part), croppedMask(mask, part)]
     const people = await detector.detect(picture, 0, signal)
-    looks.push(
-      people.map(({ score, region }) => ({
-        score,
-        region: regionWithin(part, region),
-        relation: relationOf(region, area, policy),
-      })),
-    )
+    const related = relate(people, new SubjectArea(area), part === wholePhoto, policy)
+    looks.push(related.map((sight) => ({ ...sight, region: regionWithin(part, sight.region) })))
   }
   return looks
 }
@@ -109,18 +114,54 @@ function regionWithin(part: Region, { left, top, width, height }: Region): Regio
 
 const reasons: Readonly<Record<Relation, string>> = {
   'the subject': 'a person is the subject of the photo',
+  'one of the subject': 'a person is in the subject of the photo',
   'maybe the subject': 'the subject is part of a person in the photo',
   'the whole photo': 'a person fills the photo',
   'beside the subject': 'a person is in the photo, not as its subject',
 }
 
-function relationOf(region: Region, mask: GreyImage, { personDetector }: SafetyPolicy['subject']): Relation {
-  const { coverage, filling } = overlapOf(region, mask)
-  if (coverage >= personDetector.coverage) {
-    if (filling >= personDetector.filling) return 'the subject'
-    if (filling >= personDetector.closeFilling) return 'maybe the subject'
+/** How everybody is to the subject, the surest first; a group that is the subject together comes as one more. */
+function relate(
+  people: readonly PersonBox[],
+  subject: SubjectArea,
+  inPhoto: boolean,
+  { personDetector: policy }: SafetyPolicy['subject'],
+): Sight[] {
+  const seen = people.map((person) => ({ ...person, ...subject.overlap(person.region) }))
+  const sights = seen.map(({ score, region, coverage, filling }): Sight => {
+    const relation = relationOf(coverage, filling, policy)
+    const large = inPhoto && region.width * region.height >= policy.wholePicture
+    return { score, region, relation, fillsPhoto: large && relation !== 'the subject' }
+  })
+  const members = seen.flatMap(({ filling }, at) =>
+    filling >= policy.filling && sights[at]!.relation === 'beside the subject' ? [at] : [],
+  )
+  const group = members.slice(0, largestGroup)
+  const enough = subject
+    .coverageInOrder(group.map((at) => sights[at]!.region))
+    .findIndex((coverage) => coverage >= policy.coverage)
+  if (enough < 0) return sights
+  const regions: Region[] = []
+  for (const at of group.slice(0, enough + 1)) {
+    regions.push(sights[at]!.region)
+    sights[at] = { ...sights[at]!, relation: 'one of the subject' }
   }
-  return region.width * region.height >= personDetector.wholePicture ? 'the whole photo' : 'beside the subject'
+  const { score } = sights[group[enough]!]!
+  const together: Sight = { score, region: around(regions), relation: 'the subject', fillsPhoto: false }
+  return [...sights, together].sort((a, b) => b.score - a.score)
+}
+
+function around(regions: readonly Region[]): Region {
+  const left = Math.min(...regions.map((region) => region.left))
+  const top = Math.min(...regions.map((region) => region.top))
+  const right = Math.max(...regions.map((region) => region.left + region.width))
+  const bottom = Math.max(...regions.map((region) => region.top + region.height))
+  return { left, top, width: right - left, height: bottom - top }
+}
+
+function relationOf(coverage: number, filling: number, policy: SafetyPolicy['subject']['personDetector']): Relation {
+  if (coverage < policy.coverage || filling < policy.closeFilling) return 'beside the subject'
+  return filling >= policy.filling ? 'the subject' : 'maybe the subject'
 }
 
 function isRefused(
@@ -130,6 +171,7 @@ function isRefused(
 ): boolean {
   switch (relation) {
     case 'beside the subject':
+    case 'one of the subject': // whose group decides
       return false
     case 'the whole photo':
       // The crop shows the subject, not who fills the photo.
