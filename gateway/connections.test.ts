@@ -1,4 +1,6 @@
 import { Agent, type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { openTestGateway, until } from './test-gateway.ts'
 
 // Connections that are kept for more than one request, as load balancers keep them.
@@ -34,4 +36,21 @@ test('and does not hold up the end of the gateway that has answered it', async (
   const answered = performance.now()
   await drained
   expect(performance.now() - answered).toBeLessThan(3000)
+})
+
+test('nor does a refused upgrade, though its client stays', async () => {
+  await using gateway = await openTestGateway({ MOMA_DRAIN_MS: '10000' })
+  const { hostname, port } = new URL(gateway.url)
+  const client = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+  try {
+    client.write('GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    expect(await text(client)).toMatch(/^HTTP\/1\.1 404 /)
+    let drained = false
+    void gateway.drain().then(() => {
+      drained = true
+    })
+    await until(() => drained, 3000)
+  } finally {
+    client.destroy()
+  }
 })

@@ -219,7 +219,6 @@ describe('uploads', () => {
 
   test('a client that goes away in the middle leaves nothing behind', async () => {
     const url = new URL(await promise(70_000))
-    const before = gateway.generation.calls.WriteUpload ?? 0
     const request = httpRequest({
       host: url.hostname,
       port: url.port,
@@ -229,9 +228,9 @@ describe('uploads', () => {
     })
     request.on('error', () => undefined)
     request.write(randomBytes(1000))
-    await until(() => (gateway.generation.calls.WriteUpload ?? 0) > before)
+    await until(() => gateway.generation.writers === 1)
     request.destroy()
-    await sleep(50)
+    await until(() => gateway.generation.writers === 0)
     expect((await put(url.href, randomBytes(70_000))).status).toBe(201)
   })
 })

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
 import type { GenerationClient } from '../services/generation/client.ts'
 import type { ProgressFeed } from '../services/generation/graphql/progress-feed.ts'
@@ -91,6 +92,11 @@ export async function createGatewayServer(options: GatewayServerOptions): Promis
 
   const http = createServer({ maxHeaderSize: 16 * 1024, keepAliveTimeout: idleMs, headersTimeout: idleMs + 5000 }, app)
   http.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
+  const connections = new Set<Socket>()
+  http.on('connection', (socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
 
   let ending: Promise<void> | undefined
   return {
@@ -102,8 +108,15 @@ export async function createGatewayServer(options: GatewayServerOptions): Promis
         const idle = setInterval(() => http.closeIdleConnections(), idleEveryMs)
         http.closeIdleConnections()
         events.dispose()
-        const timer = setTimeout(() => http.closeAllConnections(), timeoutMs)
+        const enough = Promise.withResolvers<void>()
+        const timer = setTimeout(() => {
+          http.closeAllConnections()
+          enough.resolve()
+        }, timeoutMs)
         await webSockets.dispose()
+        await Promise.race([closed, enough.promise])
+        // The server itself knows none that asked for an upgrade any more.
+        for (const socket of connections) socket.destroy()
         await closed
         clearInterval(idle)
         clearTimeout(timer)

@@ -27,10 +27,12 @@ export interface TestGeneration {
   readonly requestIds: ReadonlySet<string | undefined>
   /** Streams that are open now. */
   readonly watchers: number
+  /** Uploads that are being written now. */
+  readonly writers: number
   addKey(options?: { tenant?: string; scopes?: readonly Scope[] }): string
   revoke(key: string): void
   addSubject(tenant?: string): string
-  addGeneration(options?: { tenant?: string; subjectId?: string; images?: number }): string
+  addGeneration(options?: { tenant?: string; subjectId?: string; images?: number; judged?: boolean }): string
   addAsset(bytes: Uint8Array, contentType?: string): string
   /** The next snapshot of a generation; its cursor. */
   publish(id: string, progress?: Partial<Progress>): string
@@ -61,7 +63,7 @@ export const allowed: Verdict = {
       reason: 'a person',
       score: 0.1,
       threshold: 0.8,
-      region: { left: 0.25, top: 0, width: 0.5, height: 1 },
+      region: { left: 0.299, top: 0, width: 0.3, height: 1 },
     },
   ],
   policyVersion: '3',
@@ -99,6 +101,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
   const requestIds = new Set<string | undefined>()
   let broken = new AbortController()
   let watchers = 0
+  let writers = 0
   let serial = 0
   const now = () => ({ seconds: 1_790_000_000, nanos: 500_000_000 })
 
@@ -145,7 +148,13 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
     subjects.set(subject.id, subject)
     return subject
   }
-  const makeGeneration = (tenant: string, subjectId: string, settings: Generation['settings'], images = 0) => {
+  const makeGeneration = (
+    tenant: string,
+    subjectId: string,
+    settings: Generation['settings'],
+    images = 0,
+    judged = true,
+  ) => {
     const id = `g-${++serial}`
     const generation: Generation & { tenant: string } = {
       id,
@@ -171,6 +180,7 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
         mask: asset(Buffer.from('mask')),
         verdict: allowed,
       })),
+      promptVerdict: judged ? allowed : null,
       timings: [{ stage: 'STAGE_VISION', elapsedMs: 12 }],
       createTime: now(),
       cursor: '0',
@@ -242,12 +252,17 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
       let upload: ReturnType<typeof uploads.get>
       let contentType = ''
       const chunks: Buffer[] = []
-      for await (const { header, data } of requests) {
-        if (header) {
-          upload = uploads.get(header.token)
-          contentType = header.contentType
-          if (!upload) return { problem: { notFound: { id: header.token }, message: 'there is no such upload' } }
-        } else if (data) chunks.push(data)
+      writers++
+      try {
+        for await (const { header, data } of requests) {
+          if (header) {
+            upload = uploads.get(header.token)
+            contentType = header.contentType
+            if (!upload) return { problem: { notFound: { id: header.token }, message: 'there is no such upload' } }
+          } else if (data) chunks.push(data)
+        }
+      } finally {
+        writers--
       }
       if (!upload) throw new MeshError('INVALID_ARGUMENT', 'no header')
       const bytes = Buffer.concat(chunks)
@@ -373,6 +388,9 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
     get watchers() {
       return watchers
     },
+    get writers() {
+      return writers
+    },
     addKey({ tenant = 'acme', scopes = bothScopes } = {}) {
       const key = `moma_${randomUUID()}`
       keys.set(key, { id: key.slice(-8), tenant, scopes: [...scopes], revoked: false })
@@ -382,8 +400,8 @@ export async function serveTestGeneration(address: Address = { host: '127.0.0.1'
       keys.get(key)!.revoked = true
     },
     addSubject: (tenant = 'local') => makeSubject(tenant, 'dog').id,
-    addGeneration({ tenant = 'local', subjectId = makeSubject(tenant, 'dog').id, images = 1 } = {}) {
-      return makeGeneration(tenant, subjectId, {}, images).id!
+    addGeneration({ tenant = 'local', subjectId = makeSubject(tenant, 'dog').id, images = 1, judged = true } = {}) {
+      return makeGeneration(tenant, subjectId, {}, images, judged).id!
     },
     addAsset: (bytes, contentType) => asset(bytes, contentType).token,
     publish: (id, progress = {}) => append(id, progress),

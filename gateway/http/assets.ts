@@ -45,16 +45,16 @@ export function serveAssets({ generation, crossOrigin, log }: AssetOptions): Req
       if (range) {
         response.status(206).set('content-range', `bytes ${range.start}-${range.end}/${byteLength}`)
       }
-      if (request.method === 'HEAD') {
-        response.end()
-        return
-      }
+      const isHead = request.method === 'HEAD'
       await using part = released(
-        isWhole
+        isWhole || isHead
           ? whole
           : await generation.readAsset(range ? { token, offset: range.start, length } : { token }, signal),
       )
-      await pipeline(part.bytes, response)
+      // Storage is asked only now; until something is sent the answer can still be another one.
+      const first = await part.bytes.next()
+      if (isHead) response.end()
+      else await pipeline(startingWith(first, part.bytes), response)
     } catch (error) {
       if (signal.aborted) return
       if (response.headersSent) {
@@ -97,6 +97,12 @@ function rangeOf(
   // Several ranges, and what is no range at all, may be answered with the whole (RFC 9110, 14.2).
   if (ranges === undefined || ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1) return null
   return ranges[0]!
+}
+
+async function* startingWith(first: IteratorResult<Uint8Array, void>, rest: AsyncIterable<Uint8Array>) {
+  if (first.done) return
+  yield first.value
+  yield* rest
 }
 
 /** Ends the call when the bytes are not read to their end. */

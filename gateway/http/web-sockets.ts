@@ -137,7 +137,12 @@ export function openWebSockets(options: WebSocketOptions): GraphQLOverWebSocket 
       if (!isForUs(host, names)) return refuse(socket, 421)
       if (!mayConnect(origin, host, names)) return refuse(socket, 403)
       if (sockets.clients.size >= limits.sockets) return refuse(socket, 503)
-      sockets.handleUpgrade(request, socket, head, (client) => sockets.emit('connection', client, request))
+      let taken = false
+      sockets.handleUpgrade(request, socket, head, (client) => {
+        taken = true
+        sockets.emit('connection', client, request)
+      })
+      if (!taken) endSoon(socket)
     },
     async dispose() {
       const clients = [...sockets.clients]
@@ -180,6 +185,15 @@ function keepAlive(socket: WebSocket, pingMs: number): () => void {
   return () => clearInterval(timer)
 }
 
+/** A client that does not read would keep its connection by an answer that can't leave. */
+function endSoon(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), closeMs)
+  socket.once('close', () => clearTimeout(timer))
+}
+
 function refuse(socket: Duplex, status: number): void {
+  // The client may keep its side open for as long as it likes.
+  socket.once('finish', () => socket.destroy())
+  endSoon(socket)
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }

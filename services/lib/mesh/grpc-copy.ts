@@ -105,17 +105,19 @@ async function* readAll<T>(call: ClientReadableStream<T>, signal: AbortSignal | 
 /** Writes no faster than the other side reads; what goes wrong is told by the call's answer. */
 async function send<T>(call: ClientWritableStream<T>, requests: Iterable<T> | AsyncIterable<T>): Promise<void> {
   let gone = false
-  call.on('error', () => {
+  let wake = () => {}
+  const end = () => {
     gone = true
-  })
+    wake()
+  }
+  // Once for the whole call: a large upload waits hundreds of times.
+  call.on('drain', () => wake())
+  for (const event of ['error', 'close', 'status']) call.on(event, end)
   for await (const request of requests) {
     if (gone || call.destroyed) return
-    if (!call.write(request)) {
+    if (!call.write(request) && !gone) {
       await new Promise<void>((resolve) => {
-        call.once('drain', resolve)
-        call.once('error', () => resolve())
-        call.once('close', resolve)
-        call.once('status', () => resolve())
+        wake = resolve
       })
     }
   }
