@@ -1,6 +1,7 @@
 // The README's grid, from an evaluation: nothing in it is selected. Eight draws of a kind a block, under each its photo,
 // then a row a method:
-//   moma evaluate --subjects things --report moma-report && node docs/grid.ts --subjects things --report moma-report
+//   npx moma evaluate --subjects things --report moma-report
+//   npm exec -- node docs/grid.ts --subjects things --report moma-report
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'

@@ -5,13 +5,14 @@ import { type AuthMode, gatewayShape, isForThisMachine } from '../../gateway/con
 import { formatAddress } from '../../services/lib/mesh/address.ts'
 import { ConfigError, readConfig, textSetting, wholeSetting, wordSetting } from '../../services/lib/mesh/config.ts'
 import { logLevels } from '../../services/lib/mesh/log.ts'
+import { LockHeld, takeLock } from '../../services/lib/process-lock/lock.ts'
 import { leave, listenForEnd } from '../serve/ending.ts'
 import { computeNames } from '../serve/names.ts'
+import { requireSight } from '../serve/strangers.ts'
 import { networksWhenTold, openNetworksMessage } from '../serve/told.ts'
 import { chooseBundle } from './bundle.ts'
 import { dataFolder, startLock } from './data.ts'
-import { LockHeld, takeLock } from './lock.ts'
-import { freePorts, isFree } from './ports.ts'
+import { freePorts, requireFree } from './ports.ts'
 import { readableLine } from './readable.ts'
 import { buildMissingStudio } from './studio.ts'
 import { type Member, supervise } from './supervisor.ts'
@@ -37,8 +38,9 @@ export async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const data = dataFolder(env)
   await using lock = await takeDataFolder(data)
   const bundle = await chooseBundle(env)
+  await requireSight(env, bundle.name, [])
   const { HOST: host, PORT: port, MOMA_DRAIN_MS: drainMs } = config
-  if (!(await isFree(host, port))) throw new ConfigError(`PORT is ${port}; allowed: a port that is free on ${host}.`)
+  await requireFree(host, port)
 
   const [generationPort] = await freePorts(1)
   const generation = `127.0.0.1:${generationPort}`

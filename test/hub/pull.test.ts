@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { downloadFile } from '@huggingface/hub'
 import { type Bundle, listBundles, openBundle } from '../../services/lib/bundles/bundles.ts'
@@ -412,6 +412,22 @@ test('a hub that is not there is one sentence with its address', async () => {
   await expect(pull(at, nowhere)).rejects.toEqual(
     failure('network', /^http:\/\/127\.0\.0\.1:9 can't be reached for lab\/net/),
   )
+})
+
+type Write = (this: unknown, bytes: Uint8Array, offset: number, length: number, position: number) => Promise<unknown>
+
+test('of a piece that the system does not take whole, nothing is left out', async () => {
+  await using at = await oneFile()
+  await using any = await open(at.places.manifests)
+  const handles: { write: Write } = Object.getPrototypeOf(any)
+  const { write } = handles
+  handles.write = function (bytes, offset, length, position) {
+    return write.call(this, bytes, offset, Math.min(length, 1000), position)
+  }
+  await pull(at).finally(() => {
+    handles.write = write
+  })
+  expect(await holds(target(at.bundle), weights)).toBe(true)
 })
 
 test('two pulls into one folder do not mix; the guard of a dead process is taken over', async () => {

@@ -30,7 +30,7 @@ const random = createRandom(Number(options.seed))
 /** Seeds that are drawn over and over. */
 const seeds = [11, 12, 13]
 const outageMs = 30_000
-/** Kills without a generation that ends in between: a generation is given up after five attempts, and rightly so. */
+/** Kills without a generation that ends in between: five attempts that get no further end one, and rightly so. */
 const maxKillsInARow = 3
 /** Longest wait for a mesh to be whole after a kill, and for all work to end after the last. */
 const recoveryMs = 90_000

@@ -42,6 +42,13 @@ test.each(serviceNames)('%s is probed by the program, which speaks TLS where the
   expect(text).not.toMatch(/\bgrpc: \{ port/)
 })
 
+test('generation says what denoise computes with', () => {
+  const [, image] = /image: moma-mesh:(\w+)/.exec(read('denoise'))!
+  const [, provider] = /\{ name: MOMA_PROVIDER, value: (\w+) \}/.exec(read('generation'))!
+  const stage = readFileSync(join(import.meta.dirname, '../../deploy/Dockerfile'), 'utf8').split(`AS ${image}\n`)[1]!
+  expect(/MOMA_PROVIDER=(\w+)/.exec(stage.split('\nFROM ')[0]!)?.[1] ?? 'cpu').toBe(provider)
+})
+
 test.each(files)('%s has the certificates where the variables say', (name) => {
   const places = [...read('mesh').matchAll(/MOMA_TLS_\w+: (\/\S+)\/[\w.]+/g)].map(([, folder]) => folder)
   expect(places).toEqual(['/etc/moma-tls', '/etc/moma-tls', '/etc/moma-tls'])

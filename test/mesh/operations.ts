@@ -30,13 +30,28 @@ export async function createSubject(client: MeshHttpClient, idempotencyKey?: str
     label: 'toy',
     idempotencyKey,
   }
+  return expectOf(await askForSubject(client, input), 'Subject').id
+}
+
+export interface SubjectInput {
+  readonly uploadId: string
+  readonly maskUploadId?: string
+  readonly label: string
+  readonly idempotencyKey?: string | undefined
+}
+
+/** The answer of createSubject as it is: a subject or a problem. */
+export async function askForSubject(
+  client: MeshHttpClient,
+  input: SubjectInput,
+): Promise<Result<{ readonly id: string }>> {
   const { createSubject: result } = await client.ask<{ createSubject: Result<{ id: string }> }>(
     `mutation ($input: CreateSubjectInput!) {
       createSubject(input: $input) { __typename ... on Subject { id } ... on Problem { message } }
     }`,
     { input },
   )
-  return expectOf(result, 'Subject').id
+  return result
 }
 
 export interface GenerationInput {

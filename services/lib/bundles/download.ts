@@ -1,6 +1,7 @@
 import type { Hash } from 'node:crypto'
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { writeAt } from '../write-at.ts'
 import { type Digest, hashFile, startHash } from './digest.ts'
 import { BundleError, reasonOf, systemCode } from './errors.ts'
 import { fileUrl, type Hub, refusal } from './hub.ts'
@@ -135,7 +136,7 @@ async function receive(
       )
     }
     try {
-      await part.handle.write(piece, 0, piece.length, part.bytes)
+      await writeAt(part.handle, piece, part.bytes)
     } catch (error) {
       throw diskFault(error, part.path)
     }

@@ -100,8 +100,10 @@ async function fetchMissing(
   digest: string,
   name: string,
   options: PullOptions,
+  lost: AbortSignal,
 ): Promise<PullReport> {
-  const hub = options.hub ?? hubFromEnvironment()
+  const asked = options.hub ?? hubFromEnvironment()
+  const hub = { ...asked, signal: asked.signal ? AbortSignal.any([asked.signal, lost]) : lost }
   const before = await readLock(folder)
   const files = await resolveSources(hub, sources)
   await removeRehearsal(folder, guardName)
@@ -183,7 +185,7 @@ export async function pullBundle(bundle: Bundle, options: PullOptions = {}): Pro
     return { folder, files: lock.files.length, totalBytes: bytesOf(lock.files), transferredBytes: 0 }
   }
   try {
-    return await alone(folder, () => fetchMissing(folder, sources, digest, name, options))
+    return await alone(folder, (lost) => fetchMissing(folder, sources, digest, name, options, lost))
   } catch (error) {
     if (error instanceof BundleError) throw error
     if (options.hub?.signal?.aborted) throw stopped(error)

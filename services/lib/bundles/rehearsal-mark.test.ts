@@ -8,14 +8,14 @@ test('a rehearsal is told from real weights, and taken away whole', async () => 
   try {
     await mkdir(join(folder, 'unet'))
     await writeFile(join(folder, 'unet', 'model.safetensors'), '')
-    await writeFile(join(folder, 'own'), '')
+    for (const own of ['own', 'own.7']) await writeFile(join(folder, own), '')
     expect(await isRehearsal(folder)).toBe(false)
     await removeRehearsal(folder, 'own')
-    expect((await readdir(folder)).sort()).toEqual(['own', 'unet'])
+    expect((await readdir(folder)).sort()).toEqual(['own', 'own.7', 'unet'])
     await markRehearsal(folder)
     expect(await isRehearsal(folder)).toBe(true)
     await removeRehearsal(folder, 'own')
-    expect(await readdir(folder)).toEqual(['own'])
+    expect((await readdir(folder)).sort()).toEqual(['own', 'own.7'])
   } finally {
     await rm(folder, { recursive: true })
   }

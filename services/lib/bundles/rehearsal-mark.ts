@@ -16,13 +16,14 @@ export async function isRehearsal(folder: string): Promise<boolean> {
 }
 
 /**
- * Takes a rehearsal away before real weights come: none of its files may be taken for one of theirs. `kept` is a file
- * of the caller's own in the folder; the mark goes last, so that a removal that was interrupted is made good.
+ * Takes a rehearsal away before real weights come: none of its files may be taken for one of theirs. `kept` begins
+ * the names of the caller's own files in the folder, which may come and go meanwhile; the mark goes last, so that a removal
+ * that was interrupted is made good.
  */
 export async function removeRehearsal(folder: string, kept: string): Promise<void> {
   if (!(await isRehearsal(folder))) return
   for (const entry of await readdir(folder)) {
-    if (entry !== kept && entry !== mark) await rm(join(folder, entry), { recursive: true })
+    if (!entry.startsWith(kept) && entry !== mark) await rm(join(folder, entry), { recursive: true })
   }
   await rm(join(folder, mark))
 }

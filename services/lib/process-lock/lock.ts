@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { constants, copyFile, link, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -48,6 +48,9 @@ export interface LockOptions {
 
 const retryMs = 50
 
+/** Of file systems such as exFAT. */
+const hasNoLinks = /^(EPERM|ENOTSUP|EOPNOTSUPP|ENOSYS)$/
+
 /**
  * Takes the lock, also from a process that died with it; waits for at most `waitMs` while another one holds it. Throws
  * LockHeld after that. A holder in another container, or on another machine, is watched besides until it is clear that it
@@ -66,8 +69,7 @@ export async function takeLock(file: string, options: LockOptions = {}): Promise
   try {
     for (;;) {
       await write(own, {})
-      // Whole from the start: nobody ever reads half a lock.
-      const taken = await link(own, file).then(
+      const taken = await place(own, file).then(
         () => true,
         (error: NodeJS.ErrnoException) => {
           if (error.code !== 'EEXIST') throw error
@@ -114,6 +116,17 @@ export async function takeLock(file: string, options: LockOptions = {}): Promise
       clearInterval(touching)
       if (isOwn(await look(file).catch(() => null))) await rm(file, { force: true })
     },
+  }
+}
+
+/** Throws EEXIST where the lock is there. */
+async function place(own: string, file: string): Promise<void> {
+  try {
+    // Whole from the start: nobody ever reads half a lock.
+    await link(own, file)
+  } catch (error) {
+    if (!hasNoLinks.test((error as NodeJS.ErrnoException).code ?? '')) throw error
+    await copyFile(own, file, constants.COPYFILE_EXCL)
   }
 }
 
