@@ -11,6 +11,7 @@ import { openBundleServices } from './bundle-services.ts'
 import { exitCodes } from './codes.ts'
 import { type Gates, openGates } from './gates.ts'
 import { writeInto } from './out-folder.ts'
+import { pictureName } from './picture-name.ts'
 import type { Progress } from './progress.ts'
 import type { Asked, GenerateOptions } from './read-request.ts'
 
@@ -30,7 +31,8 @@ export async function drawPictures(
     progress.note(`${options.bundle} is a rehearsal: its weights are random numbers, its pictures are noise`)
   const gates = await openGates(bundle, pool, rehearsal)
   const { label } = options
-  for (const prompt of options.prompt) await gates.request({ label, prompt, negativePrompt: '' })
+  // Words first: what they refuse is neither decoded nor looked at.
+  for (const prompt of options.prompt) await gates.request({ label, prompt, negativePrompt: '' }, signal)
   const services = await openBundleServices(bundle, pool)
   pool.prepare([...gates.networks, ...services.networksFor(request.method ?? 'moma', files.mask === null)])
   const segmentation = segmentationOf(bundle, services.vision, signal)
@@ -98,11 +100,4 @@ async function writePicture(
   })
   const bytes = signer ? await signer.sign(encoded) : encoded
   return writeInto(folder, pictureName(options.label, request, event.seed), bytes)
-}
-
-/** `dog-a-dog-in-a-green-garden-7.png`. */
-function pictureName(label: string, { prompt, method }: CompleteRequest, seed: number): string {
-  const words = `${label} ${prompt}`.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ['picture']
-  const stem = words.join('-').slice(0, 60).replace(/-+$/, '')
-  return `${stem}${method === 'moma' ? '' : `-${method}`}-${seed}.png`
 }

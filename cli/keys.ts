@@ -6,9 +6,9 @@ import { MeshError } from '../services/lib/mesh/errors.ts'
 import type { Timestamp__Output as Timestamp } from '../services/lib/mesh/generated/google/protobuf/Timestamp.ts'
 import type { ApiKey__Output as ApiKey } from '../services/lib/mesh/generated/moma/generation/v1/ApiKey.ts'
 import { tlsOf } from '../services/lib/mesh/running.ts'
+import { readHolder } from '../services/lib/process-lock/lock.ts'
 import { defaultAddress } from './serve/names.ts'
 import { dataFolder, startLock } from './start/data.ts'
-import { readHolder } from './start/lock.ts'
 
 /** Where `moma serve generation` is when nothing else is said. */
 const usual = defaultAddress('generation')

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander'
+import { allowedBytes, parseBytes } from '../services/lib/byte-count.ts'
 import { executionProviders } from '../services/lib/runtime/recipe.ts'
 
 /** Readers of option values for commander; each throws commander's InvalidArgumentError with what is allowed. */
@@ -18,13 +19,11 @@ export function wholeOption(min: number, max: number) {
   )
 }
 
-/** Bytes from `512M`, `12G` or a plain number. */
+/** Bytes as `parseBytes` reads them. */
 export function bytesOption(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim())
-  const power = ' KMGT'.indexOf(match?.[2]?.toUpperCase() || ' ')
-  const bytes = match ? Number(match[1]) * 1024 ** power : Number.NaN
-  if (!Number.isFinite(bytes) || bytes < 2 ** 26) throw new InvalidArgumentError('Allowed is 64M or more, such as 8G.')
-  return Math.floor(bytes)
+  const bytes = parseBytes(text)
+  if (bytes === null) throw new InvalidArgumentError(`Allowed is ${allowedBytes}.`)
+  return bytes
 }
 
 export function collect(value: string, earlier: string[] = []): string[] {
@@ -32,8 +31,7 @@ export function collect(value: string, earlier: string[] = []): string[] {
 }
 
 export function providerOption(): Option {
-  return new Option('--provider <name>', 'what computes')
-    .choices([...executionProviders])
-    .default('cpu')
-    .env('MOMA_PROVIDER')
+  const option = new Option('--provider <name>', 'what computes').choices([...executionProviders]).default('cpu')
+  // To commander an empty variable is a value.
+  return process.env.MOMA_PROVIDER === '' ? option : option.env('MOMA_PROVIDER')
 }

@@ -13,6 +13,7 @@ import { htmlPage, textTable } from '../services/safety/evaluation/report.ts'
 import { openSafety } from '../services/safety/open.ts'
 import type { Safety } from '../services/safety/safety.ts'
 import { readPromptSets } from '../services/safety/testing/prompt-sets.ts'
+import { exitCodes } from './codes.ts'
 import { InputFileError } from './input-file-error.ts'
 import { bytesOption, wholeOption } from './options.ts'
 import { createProgress } from './progress.ts'
@@ -38,7 +39,8 @@ export function addSafety(program: Command): void {
     .command('evaluate')
     .description(
       'judges sets of texts and pictures and prints how many were judged as expected, with 95 % intervals (Wilson). ' +
-        'MOMA_SAFETY_POLICY names another policy, MOMA_SAFETY_REQUIRE judges that must be there',
+        'MOMA_SAFETY_POLICY names another policy, MOMA_SAFETY_REQUIRE judges that must be there. Exit codes: 0 all texts were ' +
+        'judged as expected, however many pictures were, 1 a text was not, 2 a wrong option or input',
     )
     .option('--bundle <name>', 'whose networks see (moma models list)', process.env.MOMA_BUNDLE || defaultBundle)
     .option(
@@ -80,6 +82,8 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
       })
     }
     const wrong = sets.flatMap(({ cases }) => cases.filter(({ right }) => !right))
+    // Of pictures a share is judged wrong; how large it may be is for whoever reads the table.
+    if (wrong.some(({ picture }) => picture === null)) process.exitCode = exitCodes.fault
     if (options.json) {
       const cases = wrong.map(({ name, expected, verdict, error }) => ({ name, expected, verdict, error }))
       process.stdout.write(`${JSON.stringify({ policyVersion, judges: opened.judges, sets: rows, wrong: cases })}\n`)

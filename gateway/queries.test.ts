@@ -37,7 +37,7 @@ describe('queries', () => {
         findings: [
           {
             ...{ stage: 'SUBJECT', detector: 'person-detector', reason: 'a person', score: 0.1, threshold: 0.8 },
-            region: { left: 0.25, top: 0, width: 0.5, height: 1 },
+            region: { left: 0.299, top: 0, width: 0.3, height: 1 },
           },
         ],
       },
@@ -51,7 +51,7 @@ describe('queries', () => {
         id status stage subject { label safety { decision } } prompt negativePrompt task method sampler strength guidance
         steps count seed progress { step steps fraction } queuePosition cursor
         images { index seed url width height mask { url } safety { decision } }
-        problem { code } timings { stage ms } createdAt startedAt completedAt
+        safety { decision policyVersion } problem { code } timings { stage ms } createdAt startedAt completedAt
       } }`,
       { id },
     )
@@ -63,11 +63,19 @@ describe('queries', () => {
       ...{ queuePosition: 2, cursor: '0', problem: null },
       ...{ startedAt: null, completedAt: null, timings: [{ stage: 'VISION', ms: 12 }] },
       subject: { label: 'dog', safety: { decision: 'ALLOWED' } },
+      safety: { decision: 'ALLOWED', policyVersion: '3' },
       images: [
         { index: 0, seed: 0, safety: { decision: 'ALLOWED' } },
         { index: 1, seed: 1, safety: { decision: 'ALLOWED' } },
       ],
     })
+  })
+
+  test('a generation whose words nobody has judged yet', async () => {
+    const id = gateway.generation.addGeneration({ judged: false })
+    const query = 'query ($id: ID!) { generation(id: $id) { safety { decision } prompt } }'
+    const { data, errors } = await gateway.ask(query, { id })
+    expect({ data, errors }).toEqual({ data: { generation: { safety: null, prompt: 'a dog' } }, errors: undefined })
   })
 
   test('what is not there, or another tenant’s, is null', async () => {
@@ -163,8 +171,8 @@ describe('mutations', () => {
         ... on NotFound { id }
         ... on Conflict { idempotencyKey }
         ... on LimitExceeded { limit retryAfterMs }
-        ... on PersonSubjectRejected { stage detector score threshold region { left } }
-        ... on ContentRejected { stage detector score threshold region { left } }
+        ... on PersonSubjectRejected { stage detector score threshold policyVersion region { left width } }
+        ... on ContentRejected { stage detector score threshold policyVersion region { left width } }
         ... on Failed { failedAt: stage }
       } }`,
       { input: { uploadId: 'u', label } },
@@ -209,7 +217,10 @@ describe('mutations', () => {
     })
   })
 
-  const finding = { stage: 'SUBJECT', detector: 'person-detector', score: 0.1, threshold: 0.8, region: { left: 0.25 } }
+  const finding = {
+    ...{ stage: 'SUBJECT', detector: 'person-detector', score: 0.1, threshold: 0.8, policyVersion: '3' },
+    region: { left: 0.299, width: 0.3 },
+  }
   test.each([
     [
       'invalidInput',

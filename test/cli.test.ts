@@ -250,6 +250,24 @@ describe('what is refused: one sentence with value and allowed values, an exit c
     expect(code).toBe(2)
   })
 
+  test('MOMA_PROVIDER that is wrong, but not one that is empty', async () => {
+    const before = process.env.MOMA_PROVIDER
+    try {
+      process.env.MOMA_PROVIDER = ''
+      expect(await refused('--label', '!!')).toMatchObject({
+        code: 2,
+        said: expect.stringMatching(/^moma: label "!!"/),
+      })
+      process.env.MOMA_PROVIDER = 'x'
+      const { code, said } = await refused()
+      expect(said).toContain("value 'x' from env 'MOMA_PROVIDER' is invalid. Allowed choices are cpu, cuda, webgpu.")
+      expect(code).toBe(2)
+    } finally {
+      if (before === undefined) delete process.env.MOMA_PROVIDER
+      else process.env.MOMA_PROVIDER = before
+    }
+  })
+
   test('an unknown bundle, and one whose manifest is no JSON', async () => {
     expect(await refused('--bundle', 'nothing')).toEqual({
       code: 3,
@@ -337,8 +355,9 @@ test('safety evaluate prints how well texts are judged, and writes a page', () =
   const set = { category: 'some', language: 'en', field: 'label', expect: 'REJECTED_PERSON' }
   writeFileSync(sets, JSON.stringify([{ ...set, texts: ['woman', 'cup'] }]))
   const { status, stdout } = moma('safety', 'evaluate', '--prompts', sets, '--html', page)
-  expect(status).toBe(0)
-  expect(stdout).toMatch(/^policy moma-3\/words\n/)
+  // One of them is judged otherwise than expected.
+  expect(status).toBe(1)
+  expect(stdout).toMatch(/^policy moma-4\/words\n/)
   expect(stdout).toMatch(/some \(label, en\) +REJECTED_PERSON +2 +1 +50\.0 %/)
   expect(stdout).toContain('"cup": expected REJECTED_PERSON, got ALLOWED')
   expect(readFileSync(page, 'utf8')).toContain('expected REJECTED_PERSON, got ALLOWED')
@@ -348,6 +367,19 @@ test('safety evaluate prints how well texts are judged, and writes a page', () =
     sets: [{ count: 2, right: 1 }],
     wrong: [{ name: 'cup' }],
   })
+})
+
+test('safety evaluate is content where all texts are judged as expected, whatever pictures are', () => {
+  const sets = join(folder, 'right.json')
+  const set = { category: 'some', language: 'en', field: 'label', expect: 'REJECTED_PERSON' }
+  writeFileSync(sets, JSON.stringify([{ ...set, texts: ['woman'] }]))
+  const pictures = join(folder, 'judged')
+  mkdirSync(join(pictures, 'person'), { recursive: true })
+  // No person, so it is not refused.
+  writeFileSync(join(pictures, 'person', 'thing.png'), readFileSync(photo))
+  const { status, stdout } = moma('safety', 'evaluate', '--prompts', sets, '--pictures', pictures)
+  expect(stdout).toContain('thing.png": expected REJECTED_PERSON, got ALLOWED')
+  expect(status).toBe(0)
 })
 
 test('safety evaluate says what is wrong with its settings in one sentence', () => {

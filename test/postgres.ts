@@ -7,7 +7,7 @@ import { join } from 'node:path'
 /**
  * A throw-away PostgreSQL on a free loopback port, with Debian's binaries:
  *
- *     node test/postgres.ts npx jest services/generation
+ *     npm exec -- node test/postgres.ts npx jest services/generation
  *
  * runs the command with MOMA_TEST_DATABASE_URL set, and ends as it ends. Where no PostgreSQL is installed it says so and
  * runs the command without.

@@ -10,7 +10,7 @@ export async function previewPng(image: RgbImage): Promise<{ readonly base64: st
   const side = (px: number) => Math.max(1, Math.round(px * scale))
   const small = scale === 1 ? image : await resizeBicubic(image, side(image.widthPx), side(image.heightPx))
   // Most terminals show no PNG: whoever draws for them need not wait for what encodes one.
-  const { encodePreview } = await import('../../services/lib/images/preview.ts')
-  const bytes = await encodePreview(small, 'png')
+  const { encodeDrawnPreview } = await import('../../services/lib/images/encode.ts')
+  const bytes = await encodeDrawnPreview(small)
   return { base64: Buffer.from(bytes).toString('base64'), byteLength: bytes.length }
 }

@@ -56,8 +56,9 @@ const openers: Readonly<Record<ComputeName, (ground: Ground) => Promise<MeshServ
     })
     surroundings.log.info({ service: 'safety', judges }, 'who judges; what is not among them is not looked at')
     const audit = await openAuditLog(safetyConfig.auditFolder)
-    const judge = recorded(safety, audit, createSafetyMetrics(surroundings.metrics.registry))
-    return createSafetyServer({ safety: judge, slots, readiness: readiness(networks) })
+    const metrics = createSafetyMetrics(surroundings.metrics.registry)
+    const judge = recorded(safety, audit, metrics)
+    return createSafetyServer({ safety: judge, slots, readiness: readiness(networks), metrics })
   },
 }
 

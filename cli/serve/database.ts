@@ -1,9 +1,9 @@
 import { AlreadyClaimed, type Claim, claimDatabase } from '../../services/generation/db/claim.ts'
 import { ConfigError } from '../../services/lib/mesh/config.ts'
 import type { Logger } from '../../services/lib/mesh/log.ts'
+import { type Lock, LockHeld, takeLock } from '../../services/lib/process-lock/lock.ts'
 import { exitCodes } from '../codes.ts'
 import { databaseLock } from '../start/data.ts'
-import { type Lock, LockHeld, takeLock } from '../start/lock.ts'
 
 /** An earlier process on the same data may still be ending. */
 const earlierWaitMs = 15_000

@@ -20,7 +20,7 @@ import {
 } from '../../services/lib/mesh/config.ts'
 import type { LocalCalls } from '../../services/lib/mesh/local-calls.ts'
 import { type Hosted, type Surroundings, tlsOf } from '../../services/lib/mesh/running.ts'
-import { createSafetyClient } from '../../services/safety/client.ts'
+import { createSafetyClient, judgementMs } from '../../services/safety/client.ts'
 import { createVisionClient } from '../../services/vision/client.ts'
 import { dataFolder } from '../start/data.ts'
 import { claimServer, takeDatabaseFolder } from './database.ts'
@@ -38,6 +38,8 @@ export const processShape = {
   MOMA_DATA: textSetting.optional(),
   /** How long a generation under way waits for a service that is away, such as one that is started again. */
   MOMA_SERVICE_WAIT_MS: wholeSetting(0, 3_600_000).default(60_000),
+  /** How long a verdict may take once the safety service is there; later ones are none. */
+  MOMA_SAFETY_MS: wholeSetting(100, 600_000).default(judgementMs),
 }
 
 export const addressShape = {
@@ -73,8 +75,8 @@ export interface HostedGeneration extends Hosted {
   finish(): Promise<void>
 }
 
-/** For a verdict itself, once its service is there. */
-const verdictMs = 10_000
+/** How long whoever sends a photo waits for a safety service that is away. */
+const soonMs = 10_000
 
 /** Opens the system of record with its runner; services without an address are `local` ones. Throws a ConfigError where another process works on the same data. */
 export async function openGeneration(
@@ -93,12 +95,13 @@ export async function openGeneration(
   const vision = opened.use(createVisionClient({ ...waiting, ...at(config.MOMA_VISION) }))
   const context = opened.use(createContextClient({ ...waiting, ...at(config.MOMA_CONTEXT) }))
   const drawing = opened.use(createDrawingClient({ ...waiting, ...at(config.MOMA_DENOISE) }))
-  // Without a verdict nothing is drawn or shown. A generation waits for one; whoever sends a photo is told soon.
-  const reviewTimeoutMs = config.MOMA_SERVICE_WAIT_MS + verdictMs
-  const safety = opened.use(createSafetyClient({ ...waiting, ...at(config.MOMA_SAFETY), deadlineMs: reviewTimeoutMs }))
-  const soonSafety = opened.use(
-    createSafetyClient({ ...at(config.MOMA_SAFETY), tls, log, waitMs: verdictMs, deadlineMs: 2 * verdictMs }),
-  )
+  // Without a verdict nothing is drawn or shown. A service that is away is waited for, one that is there has two seconds by
+  // default: whatever it is stuck in, no generation and nobody who sends a photo is.
+  const judging = { ...waiting, ...at(config.MOMA_SAFETY), deadlineMs: config.MOMA_SAFETY_MS }
+  const safety = opened.use(createSafetyClient(judging))
+  const soonSafety = opened.use(createSafetyClient({ ...judging, waitMs: soonMs }))
+  // Longer than the clients' own waits: they know what they have waited for.
+  const reviewMs = (waitMs: number) => waitMs + 2 * config.MOMA_SAFETY_MS
   const record = opened.use(
     await openRecord({
       config,
@@ -108,6 +111,7 @@ export async function openGeneration(
       events,
       vision,
       safety: soonSafety,
+      reviewTimeoutMs: reviewMs(soonMs),
       log,
       metrics: createQueueMetrics(metrics.registry),
       maxAttempts: defaultRunnerSettings.maxAttempts,
@@ -127,7 +131,7 @@ export async function openGeneration(
       previewEverySteps: config.MOMA_PREVIEW_STEPS,
       decodePreviewEverySteps: config.MOMA_DECODE_PREVIEW_STEPS,
       drainMs: config.MOMA_DRAIN_MS,
-      reviewTimeoutMs,
+      reviewTimeoutMs: reviewMs(config.MOMA_SERVICE_WAIT_MS),
     },
     signer,
     log,

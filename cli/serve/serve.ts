@@ -13,6 +13,7 @@ import { leave, listenForEnd } from './ending.ts'
 import type { HostedGeneration } from './generation.ts'
 import { type Later, openLater } from './late.ts'
 import { defaultAddress, isComputeName, isServiceName, type ServiceName, serviceNames } from './names.ts'
+import { requireSight } from './strangers.ts'
 
 /** How often a process that has just started looks whether it is ready. */
 const askEveryMs = 50
@@ -88,6 +89,7 @@ export async function openServices(
   const compute = names.filter(isComputeName)
   const computeConfig = compute.length > 0 ? readConfig(computeShape, env) : null
   const safetyConfig = compute.includes('safety') ? readSafetyConfig(env, dataFolder(env)) : null
+  if (safetyConfig && computeConfig) await requireSight(env, computeConfig.MOMA_BUNDLE, addresses)
   const generation = names.includes('generation') ? await import('./generation.ts') : null
   const generationConfig = generation?.readGenerationConfig(env, compute)
 

@@ -39,11 +39,3 @@ export function textEmbeddingGraph(w: Weights, c: TextEmbeddingConfig): Graph {
   const end = input('end', 'float32', ['batch', c.tokens])
   return build('text-embedding', [ids, end], { embedding: cast(clipTextEmbedding(w, ids, end, c), 'float32') })
 }
-
-/** What a file of a whole CLIP model holds beside its text half, and the buffer of older checkpoints. */
-export const textEmbeddingUnused: readonly RegExp[] = [
-  /^vision_model\./,
-  /^visual_projection\.weight$/,
-  /^logit_scale$/,
-  /\.embeddings\.position_ids$/,
-]

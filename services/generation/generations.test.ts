@@ -223,6 +223,9 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(running.unreadPrompt ?? null).toBeNull()
     expect(await world.runStore.keepUnread(run!, 'and a red balloon')).toBe(true)
     expect((await get(id)).unreadPrompt).toBe('and a red balloon')
+    expect((await get(id)).promptVerdict ?? null).toBeNull()
+    expect(await world.runStore.keepVerdicts(run!, allowed, null)).toBe(true)
+    expect((await get(id)).promptVerdict).toMatchObject({ decision: 'DECISION_ALLOWED', policyVersion: 'test' })
     expect((await get(id)).fraction).toBeCloseTo(0.1 + 0.86 / 2)
     const image = (index: number) => ({
       index,

@@ -98,6 +98,7 @@ export function createGenerations(options: GenerationsOptions): Generations {
           request: whole,
           timings: {},
           problem: null,
+          promptVerdict: null,
           unreadPrompt: null,
           idempotencyKey,
           requestHash: hash,

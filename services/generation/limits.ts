@@ -10,8 +10,13 @@ export interface GenerationLimits {
   readonly subjectWaitMs: number
   /** How long an upload's token is worth something. */
   readonly uploadTokenMs: number
+  /** Silence in the middle of an upload after which it is ended: one that sends nothing would keep its place from others. */
+  readonly uploadSilentMs: number
   /** How long an uploaded file is kept for subjects to be made from. */
   readonly uploadKeptMs: number
+  /** Uploads that a tenant may have promised or written, and made no subject of, and how many bytes these may have. */
+  readonly maxUnusedUploads: number
+  readonly maxUnusedUploadBytes: number
   /** Ended generations are deleted after this; null: never. */
   readonly retentionMs: number | null
 }
@@ -22,7 +27,12 @@ export const defaultLimits: GenerationLimits = {
   maxSubjectsWaiting: 32,
   subjectWaitMs: 30_000,
   uploadTokenMs: 15 * 60_000,
+  // A phone that changes from one network to another is silent for a few seconds.
+  uploadSilentMs: 15_000,
   uploadKeptMs: 24 * 3600_000,
+  maxUnusedUploads: 1000,
+  // That many photos as a phone takes them.
+  maxUnusedUploadBytes: 4 * 2 ** 30,
   retentionMs: null,
 }
 

@@ -37,7 +37,7 @@ async function withGeneration<T>(
         throw new Error('there is nothing to look for')
       },
     },
-    safety: { reviewSubject: async () => allowed },
+    safety: { reviewPrompt: async () => allowed, reviewSubject: async () => allowed },
     log: silentLogger,
   })
   const server = createMeshServer({ services: [opened.service] })

@@ -26,7 +26,9 @@ export interface OpenGenerationOptions {
   readonly jobs: Jobs
   readonly events: Events
   readonly vision: Pick<Vision, 'segment'>
-  readonly safety: Pick<Safety, 'reviewSubject'>
+  readonly safety: Pick<Safety, 'reviewPrompt' | 'reviewSubject'>
+  /** How long a photo's verdict may take, whatever `safety` itself bounds. */
+  readonly reviewTimeoutMs?: number
   readonly log: Logger
   readonly metrics?: QueueMetrics
   /** Attempts at one generation before it is given up. */
@@ -60,6 +62,7 @@ export async function openGeneration(options: OpenGenerationOptions): Promise<Op
     events,
     vision,
     safety,
+    ...(options.reviewTimeoutMs !== undefined && { reviewTimeoutMs: options.reviewTimeoutMs }),
     manifest,
     limits,
     executionProvider: config.MOMA_PROVIDER,

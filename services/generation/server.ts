@@ -44,16 +44,21 @@ export interface GenerationServerOptions {
   readonly jobs: Jobs
   readonly events: Events
   readonly vision: Pick<Vision, 'segment'>
-  readonly safety: Pick<Safety, 'reviewSubject'>
+  readonly safety: Pick<Safety, 'reviewPrompt' | 'reviewSubject'>
   readonly manifest: Manifest
   readonly limits: GenerationLimits
   /** What runs the networks, as capabilities say it: cpu, cuda or webgpu. */
   readonly executionProvider: string
   readonly log: Logger
   now(): Date
+  /** Longest wait for a verdict on a subject. */
+  readonly reviewTimeoutMs?: number
   /** Silence after which a watcher looks at the row. */
   readonly quietMs?: number
 }
+
+/** Whoever sends at a snail's pace keeps places for minutes: a tenant has a quarter of them at most. */
+const uploadSlots = { slots: 32, perLine: 8, queue: 256 }
 
 const statuses = Object.fromEntries(generationStatuses.map((status) => [`GENERATION_STATUS_${status}`, status]))
 
@@ -61,7 +66,7 @@ const statuses = Object.fromEntries(generationStatuses.map((status) => [`GENERAT
 export function createGenerationServer(options: GenerationServerOptions): MeshService {
   const { db, assets, manifest, limits, executionProvider, now } = options
   const keys = createApiKeys(db, now)
-  const uploads = createUploads({ ...options, slots: createSlots('uploads', { slots: 32, queue: 256 }) })
+  const uploads = createUploads({ ...options, slots: createSlots('uploads', uploadSlots) })
   const subjects = createSubjects({
     ...options,
     sizePx: manifest.settings.sizePx,

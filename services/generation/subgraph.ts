@@ -180,6 +180,7 @@ const resolvers = {
     createdAt: ({ createTime }: Generation) => fromTimestamp(createTime),
     startedAt: ({ startTime }: Generation) => fromTimestamp(startTime),
     completedAt: ({ completeTime }: Generation) => fromTimestamp(completeTime),
+    recordedVerdict: ({ promptVerdict }: Generation) => promptVerdict,
   },
 
   StageTiming: {

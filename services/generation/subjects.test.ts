@@ -16,6 +16,9 @@ const person: Verdict = {
   findings: [{ stage: 'SUBJECT', detector: 'faces', reason: 'a face', score: 0.75, threshold: 0.5, region: null }],
 }
 
+/** Finds nothing wrong with any words. */
+const reviewPrompt = async () => allowed
+
 /** Seen as the square in the middle. */
 const segment = async ({ widthPx, heightPx }: RgbImage): Promise<GreyImage> => {
   const isInside = (at: number, px: number) => at >= px / 4 && at < (3 * px) / 4
@@ -145,7 +148,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
   })
 
   test('of a rejected subject nothing but the verdict is kept, the uploads included', async () => {
-    const client = await world.serve({ safety: { reviewSubject: async () => person } })
+    const client = await world.serve({ safety: { reviewPrompt, reviewSubject: async () => person } })
     const before = files().length
     const uploadId = await world.upload(tenant, await cutOutPhoto())
     const { problem, subject } = await create({ uploadId, idempotencyKey: 'once' }, client)
@@ -167,7 +170,7 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const away = async () => {
       throw new MeshError('UNAVAILABLE', 'safety is not available')
     }
-    const client = await world.serve({ safety: { reviewSubject: away } })
+    const client = await world.serve({ safety: { reviewPrompt, reviewSubject: away } })
     const uploadId = await world.upload(tenant, await cutOutPhoto())
     const before = files().length
     const { problem } = await create({ uploadId }, client)
@@ -177,25 +180,72 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect((await create({ uploadId })).problem).toBeNull()
   })
 
-  test('the judge sees photo, mask and noun before anybody else', async () => {
-    const seen: string[] = []
-    const client = await world.serve({
-      safety: {
-        reviewSubject: async ({ reference, mask, label }) => {
-          seen.push(`${label} ${reference.widthPx} ${mask.pixels[64 * 128 + 64]} ${mask.pixels[0]}`)
-          return person
+  describe('who is asked, in turn', () => {
+    /** A service that tells whom it asks, before a judge of words with this verdict. */
+    const watched = async (words: Verdict) => {
+      const asked: string[] = []
+      const client = await world.serve({
+        safety: {
+          reviewPrompt: async ({ label, prompt, negativePrompt, stage }) => {
+            asked.push(`words ${label}${prompt}${negativePrompt} ${stage}`)
+            return words
+          },
+          reviewSubject: async ({ reference, mask, label }) => {
+            asked.push(`photo ${label} ${reference.widthPx} ${mask.pixels[64 * 128 + 64]} ${mask.pixels[0]}`)
+            return person
+          },
         },
-      },
-      vision: {
-        segment: async (photo) => {
-          seen.push('vision')
-          return segment(photo)
+        vision: {
+          segment: async (photo) => {
+            asked.push('segmentation')
+            return segment(photo)
+          },
         },
-      },
-      manifest: withSegmentation(),
+        manifest: withSegmentation(),
+      })
+      return { asked, client }
+    }
+    const opaque = async () => ({ uploadId: await world.upload(tenant, await opaquePhoto()) })
+    const masked = async () => ({ ...(await opaque()), maskUploadId: await world.upload(tenant, await maskOfPhoto()) })
+
+    test('the judge of words, and of a photo with a mask the judge of photos: no network but its own', async () => {
+      const { asked, client } = await watched(allowed)
+      await create(await masked(), client)
+      await create({}, client)
+      expect(asked).toEqual(['words dog SUBJECT', 'photo dog 128 255 0', 'words dog SUBJECT', 'photo dog 128 255 0'])
     })
-    await create({}, client)
-    expect(seen).toEqual(['dog 128 255 0'])
+
+    test('segmentation between them, of a photo that says nothing of its subject', async () => {
+      const { asked, client } = await watched(allowed)
+      await create(await opaque(), client)
+      expect(asked).toEqual(['words dog SUBJECT', 'segmentation', 'photo dog 128 255 0'])
+    })
+
+    test('nobody else where the words decide: not even what would decode the photo', async () => {
+      const { asked, client } = await watched(person)
+      const before = files().length
+      const damaged = { uploadId: await world.upload(tenant, (await opaquePhoto()).subarray(0, 200)) }
+      for (const photo of [await opaque(), damaged]) {
+        expect((await create(photo, client)).problem).toMatchObject({
+          kind: 'personSubjectRejected',
+          personSubjectRejected: { verdict: { decision: 'DECISION_REJECTED_PERSON' } },
+        })
+      }
+      expect(asked).toEqual(['words dog SUBJECT', 'words dog SUBJECT'])
+      expect(files()).toHaveLength(before)
+      const { subjects } = await world.client.listSubjects({ tenant, pageSize: 10 })
+      expect(subjects).toMatchObject(Array(2).fill({ status: 'SUBJECT_STATUS_REJECTED', image: null, mask: null }))
+    })
+
+    test('a label that is refused stands in no line, and its answer is the same under the same key', async () => {
+      const { asked, client } = await watched(person)
+      const photo = { ...(await opaque()), idempotencyKey: 'once' }
+      const answers = await Promise.all([create(photo, client), create(photo, client), create(photo, client)])
+      expect(answers.map(({ problem }) => problem)).toEqual(Array(3).fill(answers[0]!.problem))
+      expect(answers[0]!.problem).toMatchObject({ kind: 'personSubjectRejected' })
+      expect(asked).not.toContain('segmentation')
+      expect((await world.client.listSubjects({ tenant, pageSize: 10 })).subjects).toHaveLength(1)
+    })
   })
 
   test.each([
@@ -252,7 +302,10 @@ describe.each(databaseKinds)('over %s', (kind) => {
         await told
         return allowed
       }
-      const client = await world.serve({ safety: { reviewSubject }, limits: { ...defaultLimits, ...limits } })
+      const client = await world.serve({
+        safety: { reviewPrompt, reviewSubject },
+        limits: { ...defaultLimits, ...limits },
+      })
       return { client, judged, goOn }
     }
 

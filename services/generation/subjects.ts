@@ -13,6 +13,7 @@ import type { Database } from './db/database.ts'
 import { generations } from './db/schema.ts'
 import { storableText } from './fields.ts'
 import { newId, requestHash } from './ids.ts'
+import { judge } from './judge.ts'
 import { type GenerationLimits, imageLimits } from './limits.ts'
 import { about, conflict, failed, invalidInput, limitExceeded, notFound, rejected } from './problems.ts'
 import { snapshotOf, tell } from './snapshots.ts'
@@ -34,6 +35,9 @@ const removedAtOnce = 64
 /** What is said to whoever has to ask again for a photo to be read: a guess at when a few of those before it are. */
 const lineRetryMs = 5000
 
+/** More than a client's wait for the safety service and its judgement together. */
+const defaultReviewTimeoutMs = 15_000
+
 export interface NewSubject {
   readonly tenant: string
   readonly uploadId: string
@@ -46,9 +50,10 @@ export interface NewSubject {
 /** Throws Refused on what is not allowed. */
 export interface Subjects {
   /**
-   * Reads the photo, finds or reads its mask, has both reviewed and keeps them at the working size. With a mask or
-   * transparency the review comes before any network sees the photo; otherwise the segmentation network alone has, since
-   * the review needs the mask. Without a verdict nothing is kept; of a rejected subject, the verdict.
+   * Has the label's words reviewed, before the photo is read and before any network runs. Then it reads the photo, finds
+   * or reads its mask, has both reviewed and keeps them at the working size: before that review the segmentation network
+   * alone may see the photo, where nothing else tells the mask, since the review needs one. Without a verdict nothing is
+   * kept; of a rejected subject, the verdict.
    */
   create(subject: NewSubject, signal: AbortSignal): Promise<Subject>
   /** Deletes it with all that was made of it; its unfinished generations are told to be CANCELED. Refused the second time. */
@@ -60,7 +65,7 @@ export interface SubjectsOptions {
   readonly assets: Assets
   readonly events: Events
   readonly vision: Pick<Vision, 'segment'>
-  readonly safety: Pick<Safety, 'reviewSubject'>
+  readonly safety: Pick<Safety, 'reviewPrompt' | 'reviewSubject'>
   readonly limits: GenerationLimits
   /** Side of the working size in pixels. */
   readonly sizePx: number
@@ -68,12 +73,15 @@ export interface SubjectsOptions {
   readonly hasSegmentation: boolean
   /** Photos that are decoded at once: one may take 160 MB. Every tenant has a line of its own. */
   readonly slots: Slots
+  /** Longest wait for one verdict, whatever the judge's own. */
+  readonly reviewTimeoutMs?: number
   readonly log: Logger
   now(): Date
 }
 
 export function createSubjects(options: SubjectsOptions): Subjects {
   const { db, assets, events, vision, safety, limits, sizePx, hasSegmentation, slots, log, now } = options
+  const { reviewTimeoutMs = defaultReviewTimeoutMs } = options
 
   const findKnown = async ({ tenant, idempotencyKey }: NewSubject, hash: string): Promise<Subject | null> => {
     if (idempotencyKey === null) return null
@@ -97,13 +105,16 @@ export function createSubjects(options: SubjectsOptions): Subjects {
     }
   }
 
-  const readUpload = async (tenant: string, field: string, id: string): Promise<Uint8Array> => {
+  /** The key of its file. */
+  const findFile = async (tenant: string, field: string, id: string): Promise<string> => {
     const found = await db.run((queries) => findUpload(queries, tenant, id, now()))
     if (!found) throw notFound('upload', id)
     if (!found.file)
       throw invalidInput(field, `${field} names an upload whose bytes are not there yet, send them first`)
-    return assets.read(found.file.key)
+    return found.file.key
   }
+  const readUpload = async (tenant: string, field: string, id: string): Promise<Uint8Array> =>
+    assets.read(await findFile(tenant, field, id))
 
   const segment = async (photo: RgbImage, signal: AbortSignal): Promise<GreyImage> => {
     try {
@@ -130,9 +141,9 @@ export function createSubjects(options: SubjectsOptions): Subjects {
   }
 
   /** Fails closed. */
-  const review = async (subject: ReadSubject, signal: AbortSignal): Promise<Verdict> => {
+  const review = async (ask: (signal: AbortSignal) => Promise<Verdict>, signal: AbortSignal): Promise<Verdict> => {
     try {
-      return await safety.reviewSubject(subject, signal)
+      return await judge(ask, reviewTimeoutMs, signal)
     } catch (error) {
       signal.throwIfAborted()
       log.warn({ err: error }, 'subject not reviewed')
@@ -140,19 +151,20 @@ export function createSubjects(options: SubjectsOptions): Subjects {
     }
   }
 
+  /** The verdict, with photo and mask where it allows them; `read` is null where nobody has looked at them. */
   const keep = async (
     { tenant, uploadId, maskUploadId, label, idempotencyKey }: NewSubject,
     hash: string,
-    read: ReadSubject,
+    read: ReadSubject | null,
     verdict: Verdict,
   ): Promise<Subject | null> => {
-    const isAllowed = verdict.decision === 'ALLOWED'
+    const drawable = verdict.decision === 'ALLOWED' ? read : null
     const uploadIds = [uploadId, ...(maskUploadId === null ? [] : [maskUploadId])]
     let files: WrittenAsset[] = []
     let isKept = false
     try {
-      if (isAllowed) {
-        const encoded = await Promise.all([encodePreview(read.reference, 'png'), encodePlane(read.mask)])
+      if (drawable) {
+        const encoded = await Promise.all([encodePreview(drawable.reference, 'png'), encodePlane(drawable.mask)])
         files = await assets.write(
           tenant,
           encoded.map((bytes) => png(bytes, sizePx)),
@@ -163,20 +175,20 @@ export function createSubjects(options: SubjectsOptions): Subjects {
         id: newId('sub'),
         tenant,
         label,
-        status: isAllowed ? 'READY' : 'REJECTED',
-        contentHash: isAllowed ? read.contentHash : null,
+        status: drawable ? 'READY' : 'REJECTED',
+        contentHash: drawable?.contentHash ?? null,
         imageKey: image?.key ?? null,
         maskKey: mask?.key ?? null,
         verdict,
-        uploadIds: isAllowed ? uploadIds : [],
+        uploadIds: drawable ? uploadIds : [],
         idempotencyKey,
         requestHash: hash,
         createdAt: now(),
       }
       const doomed = await db.transaction(async (queries) => {
         if (!(await insertSubject(queries, row))) return null
-        if (isAllowed) await assets.keep(queries, files)
-        const keys = isAllowed ? [] : await deleteUploads(queries, tenant, uploadIds)
+        if (drawable) await assets.keep(queries, files)
+        const keys = drawable ? [] : await deleteUploads(queries, tenant, uploadIds)
         await assets.doom(queries, keys)
         return keys
       })
@@ -189,23 +201,46 @@ export function createSubjects(options: SubjectsOptions): Subjects {
     }
   }
 
+  /** Nothing is kept where the same was kept under its key first; whoever asks finds that one, unless it is deleted by then. */
+  const requireKept = (kept: Subject | null): Subject => {
+    if (!kept) throw new MeshError('ABORTED', 'the subject was deleted while it was made')
+    return kept
+  }
+
+  /** The rejected subject where the words decide; null where it is for the photo to say. Nobody stands in line for it. */
+  const judgeLabel = async (subject: NewSubject, hash: string, signal: AbortSignal): Promise<Subject | null> => {
+    const { tenant, label, uploadId, maskUploadId } = subject
+    // What there is no photo of leaves no row behind.
+    await findFile(tenant, 'uploadId', uploadId)
+    if (maskUploadId !== null) await findFile(tenant, 'maskUploadId', maskUploadId)
+    const words = { label, prompt: '', negativePrompt: '', stage: 'SUBJECT' } as const
+    const verdict = await review((bounded) => safety.reviewPrompt(words, bounded), signal)
+    return verdict.decision === 'ALLOWED' ? null : requireKept(await keep(subject, hash, null, verdict))
+  }
+
+  const judgePhoto = async (subject: NewSubject, hash: string, signal: AbortSignal): Promise<Subject> => {
+    using _slot = await takeTurn(subject.tenant, signal)
+    // Whoever waited for the same thing to be made finds it now.
+    const known = await findKnown(subject, hash)
+    if (known) return known
+    const whole = await read(subject, signal)
+    const verdict = await review((bounded) => safety.reviewSubject(whole, bounded), signal)
+    return requireKept(await keep(subject, hash, whole, verdict))
+  }
+
   return {
     async create(subject, signal) {
       const { label, uploadId, maskUploadId } = subject
       await about('label', () => checkLabel(storableText('label', label)))
       const hash = requestHash([uploadId, label, maskUploadId])
       let made = await findKnown(subject, hash)
-      if (!made) {
-        using _slot = await takeTurn(subject.tenant, signal)
-        // Whoever waited for the same thing to be made finds it now.
+      try {
+        made ??= (await judgeLabel(subject, hash, signal)) ?? (await judgePhoto(subject, hash, signal))
+      } catch (error) {
+        // Whoever made the same first may have taken the uploads away too: they go with a rejection.
         made = await findKnown(subject, hash)
-        if (!made) {
-          const read_ = await read(subject, signal)
-          const verdict = await review(read_, signal)
-          made = (await keep(subject, hash, read_, verdict)) ?? (await findKnown(subject, hash))
-        }
+        if (!made) throw error
       }
-      if (!made) throw new MeshError('ABORTED', 'the subject was deleted while it was made')
       if (made.row.status === 'REJECTED') throw rejected(made.row.verdict)
       return made
     },

@@ -46,7 +46,7 @@ export async function serveWorld(kind: Database['kind']): Promise<ServedWorld> {
           throw new NotInBundle('this bundle has no segmentation network')
         },
       },
-      safety: { reviewSubject: async () => allowed },
+      safety: { reviewPrompt: async () => allowed, reviewSubject: async () => allowed },
       ...options,
     })
     const server = createMeshServer({ services: [service] })

@@ -105,6 +105,7 @@ export async function openWorld(kind: Database['kind']) {
         request: completeRequest({ prompt: 'a dog on the moon', seed: 5 }, settings as never),
         timings: {},
         problem: null,
+        promptVerdict: null,
         unreadPrompt: null,
         idempotencyKey: null,
         requestHash: '',

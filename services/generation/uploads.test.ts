@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eq } from 'drizzle-orm'
+import { subjects } from './db/schema.ts'
 import { databaseKinds } from './db/test-database.ts'
 import { defaultLimits } from './limits.ts'
 import { sweepOnce } from './sweep.ts'
@@ -107,6 +110,84 @@ describe.each(databaseKinds)('over %s', (kind) => {
     }
     await expect(world.client.writeUpload({ token, contentType: png }, cut(), gone.signal)).rejects.toThrow('gone')
     await until(async () => files().length === before && (await world.fileStates()).WRITING === undefined)
+  })
+
+  /** Some of the photo, and then nothing more. */
+  const stalled = async function* () {
+    yield photo.subarray(0, 100)
+    await new Promise(() => undefined)
+  }
+
+  test('one tenant that sends no more than beginnings keeps no other from sending', async () => {
+    const gone = new AbortController()
+    const stalling = Array.from({ length: 40 }, async () => {
+      const { token } = await promise()
+      await world.client.writeUpload({ token, contentType: png }, stalled(), gone.signal).catch(() => null)
+    })
+    await until(async () => (await world.fileStates()).WRITING === 8)
+    await world.upload('other', photo)
+    expect(await world.fileStates()).toMatchObject({ WRITING: 8 })
+    gone.abort()
+    await Promise.all(stalling)
+    await until(async () => (await world.fileStates()).WRITING === undefined)
+  })
+
+  test('silence in the middle ends an upload, and slowness does not', async () => {
+    const client = await world.serve({ limits: { ...defaultLimits, uploadSilentMs: 1000 } })
+    const { uploadId, token } = await promise()
+    const before = { files: files().length, states: await world.fileStates() }
+    const { problem } = await client.writeUpload({ token, contentType: png }, stalled())
+    expect(problem).toMatchObject({
+      message: 'nothing of the file came for 1000 ms, allowed are shorter pauses; send it again',
+      invalidInput: { field: 'body' },
+    })
+    expect({ files: files().length, states: await world.fileStates() }).toEqual(before)
+    const slow = async function* () {
+      for await (const piece of inPieces(photo, Math.ceil(photo.length / 15))) {
+        await sleep(100)
+        yield piece
+      }
+    }
+    expect(await client.writeUpload({ token, contentType: png }, slow())).toMatchObject({ uploadId, problem: null })
+  })
+
+  test.each([
+    ['files', () => ({ maxUnusedUploads: 3 })],
+    ['bytes', (byteLength: number) => ({ maxUnusedUploadBytes: 3.5 * byteLength })],
+  ])('only so many %s may wait, written or not, until a subject is made of them', async (what, limits) => {
+    const byteLength = photo.length
+    const client = await world.serve({ limits: { ...defaultLimits, ...limits(byteLength) } })
+    const promise = (tenant = what) => client.createUpload({ tenant, contentType: png, byteLength })
+    const written = await promise()
+    await client.writeUpload({ token: written.token, contentType: png }, inPieces(photo))
+    for (let count = 0; count < 2; count++) expect((await promise()).problem).toBeNull()
+
+    const { problem } = await promise()
+    expect(problem).toMatchObject({ kind: 'limitExceeded', limitExceeded: { limit: 'uploads' } })
+    expect(problem!.message).toContain(`3 uploads with ${3 * byteLength} bytes wait`)
+    // The promises are forgotten first.
+    expect(problem!.limitExceeded!.retryAfterMs).toBeLessThanOrEqual(defaultLimits.uploadTokenMs)
+    expect((await promise('other')).problem).toBeNull()
+
+    const { id } = await world.addSubject(what)
+    await world.db.run((queries) =>
+      queries
+        .update(subjects)
+        .set({ uploadIds: [written.uploadId] })
+        .where(eq(subjects.id, id)),
+    )
+    expect((await promise()).problem).toBeNull()
+    expect((await promise()).problem).toMatchObject({ kind: 'limitExceeded' })
+    world.advance(defaultLimits.uploadTokenMs + 1)
+    expect((await promise()).problem).toBeNull()
+    await client.deleteSubject({ tenant: what, id })
+  })
+
+  test('of many promises at once no more are given than may wait', async () => {
+    const client = await world.serve({ limits: { ...defaultLimits, maxUnusedUploads: 5 } })
+    const asked = { tenant: 'at-once', contentType: png, byteLength: photo.length }
+    const answers = await Promise.all(Array.from({ length: 20 }, () => client.createUpload(asked)))
+    expect(answers.filter(({ problem }) => problem === null)).toHaveLength(5)
   })
 
   test.each([

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto'
 import { detectFormat, type ReadableFormat } from '../lib/images/format.ts'
 import type { Slots } from '../lib/mesh/slots.ts'
 import type { Assets } from './assets/assets.ts'
-import type { Database } from './db/database.ts'
+import type { Database, Queries } from './db/database.ts'
 import { newId, newToken, sha256 } from './ids.ts'
 import type { GenerationLimits } from './limits.ts'
 import { invalidInput, limitExceeded, Refused, wrongValue } from './problems.ts'
-import { countPromised, findByTokenHash, insertUpload, storeFile, type UploadRow } from './store/uploads.ts'
+import { lockTenant } from './store/generations.ts'
+import { findByTokenHash, findUnused, insertUpload, storeFile, type UploadRow } from './store/uploads.ts'
+import { untilSilent } from './upload-stream.ts'
 
 const formats: Readonly<Record<string, ReadableFormat>> = {
   'image/png': 'png',
@@ -19,9 +21,6 @@ const formats: Readonly<Record<string, ReadableFormat>> = {
 
 /** What `detectFormat` looks at. */
 const headBytes = 1024
-
-/** Promises that a tenant may have open at a time. */
-const maxPromised = 1000
 
 export interface PromisedUpload {
   readonly id: string
@@ -46,7 +45,7 @@ export interface UploadsOptions {
   readonly db: Database
   readonly assets: Assets
   readonly limits: GenerationLimits
-  /** Files that are taken at once. */
+  /** Files that are taken at once. Every tenant has a line of its own. */
   readonly slots: Slots
   now(): Date
 }
@@ -67,6 +66,16 @@ export function createUploads({ db, assets, limits, slots, now }: UploadsOptions
   const requireSameBytes = (upload: UploadRow, stored: string, written: string): string => {
     if (stored === written) return upload.id
     throw invalidInput('body', 'this upload was written before with other bytes, ask for another one')
+  }
+
+  const requireRoom = async (queries: Queries, tenant: string, byteLength: number): Promise<void> => {
+    const { maxUnusedUploads: maxFiles, maxUnusedUploadBytes: maxBytes, uploadKeptMs } = limits
+    const { files, bytes, until } = await findUnused(queries, tenant, now(), uploadKeptMs)
+    if (files < maxFiles && bytes + byteLength <= maxBytes) return
+    const message =
+      `${files} uploads with ${bytes} bytes wait to be written or to be made a subject of, ` +
+      `allowed are ${maxFiles} with ${maxBytes} bytes`
+    throw limitExceeded('uploads', message, until === null ? 0 : until.getTime() - now().getTime())
   }
 
   return {
@@ -94,11 +103,10 @@ export function createUploads({ db, assets, limits, slots, now }: UploadsOptions
         createdAt: now(),
         expiresAt: later(limits.uploadTokenMs),
       }
-      await db.run(async (queries) => {
-        if ((await countPromised(queries, tenant, now())) >= maxPromised) {
-          const message = `${maxPromised} uploads wait for their bytes, allowed are ${maxPromised}`
-          throw limitExceeded('uploads', message, limits.uploadTokenMs)
-        }
+      await db.transaction(async (queries) => {
+        // Transactions in PGlite come one after the other by themselves.
+        if (db.kind === 'postgres') await lockTenant(queries, tenant, 'uploads')
+        await requireRoom(queries, tenant, byteLength)
         await insertUpload(queries, upload)
       })
       return { id: upload.id, token, expiresAt: upload.expiresAt }
@@ -108,15 +116,16 @@ export function createUploads({ db, assets, limits, slots, now }: UploadsOptions
       const { upload, storedSha256 } = await findOpen(token)
       const sent = contentType.split(';')[0]!.trim().toLowerCase()
       if (sent !== upload.contentType) throw wrongValue('contentType', sent, `${upload.contentType} as promised`)
-      using _slot = await slots.acquire(signal)
+      using _slot = await slots.acquire(signal, upload.tenant)
       const check = checkBytes(upload)
+      const checked = check.pass(untilSilent(bytes, limits.uploadSilentMs))
       if (storedSha256 !== null) {
-        for await (const _ of check.pass(bytes));
+        for await (const _ of checked);
         return requireSameBytes(upload, storedSha256, check.sha256())
       }
       const { contentType: type, byteLength } = upload
       const file = { contentType: type, byteLength, sha256: check.sha256 }
-      const written = await assets.writeUpload(upload.tenant, file, check.pass(bytes))
+      const written = await assets.writeUpload(upload.tenant, file, checked)
       let stored = false
       try {
         stored = await db.transaction(async (queries) => {

@@ -221,6 +221,23 @@ describe.each(databaseKinds)('over %s', (kind) => {
     await expect(client.readAsset({ token: first!.preview.token })).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
+  test('a late watcher gets none once they were taken away, nor those of an attempt before', async () => {
+    await using fresh = createMemoryEvents()
+    const client = await world.serve({ events: fresh })
+    const run = await begun()
+    const draws = (one: typeof run) => world.runStore.enterStages(one, [{ stage: 'DENOISE', at: world.now() }])
+    const seen = async () => (await watch(run.id, { client, onEach: () => 'enough' }))[0]!.preview
+    await draws(run)
+    await world.runStore.keepPreviews(run, { preview: newAsset('allowed') })
+    expect(await seen()).not.toBeNull()
+    await world.runStore.dropPreviews(run)
+    expect(await seen()).toBeNull()
+    const kept = await world.runStore.keepPreviews(run, { preview: newAsset('allowed again') })
+    await draws((await world.runStore.begin(run.id))!)
+    expect(await seen()).toBeNull()
+    await expect(client.readAsset({ token: kept!.preview.token })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
   test('its subject deleted, it is told to be canceled', async () => {
     const run = await begun()
     const seen = await watch(run.id, {

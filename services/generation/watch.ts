@@ -155,10 +155,9 @@ async function within<T>(promise: Promise<T> | null, ms: number, signal: AbortSi
   }
 }
 
-/** An attempt keeps previews while it draws; they go with the generation's end. */
-function mayHavePreviews({ status, stage, attempt }: QueuedGeneration): boolean {
-  if (isEnded(status)) return false
-  return attempt > 1 || (stage !== null && stages.indexOf(stage) >= stages.indexOf('DENOISE'))
+/** An attempt keeps previews while it draws; they go with its end. */
+function mayHavePreviews({ status, stage }: QueuedGeneration): boolean {
+  return !isEnded(status) && stage !== null && stages.indexOf(stage) >= stages.indexOf('DENOISE')
 }
 
 const unknown = (id: string) => new MeshError('NOT_FOUND', `there is no generation ${JSON.stringify(id.slice(0, 80))}`)

@@ -1,7 +1,10 @@
-import { createHmac, randomBytes } from 'node:crypto'
-import { appendFileSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createHmac } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { appendLine, leaveNewest, setAside } from './audit-files.ts'
+import { openAuditKey } from './audit-key.ts'
 
 /** One line of the log. Texts and pictures are there as keyed hashes alone. */
 export interface AuditEntry {
@@ -28,44 +31,39 @@ export interface AuditLog {
 export interface AuditLogOptions {
   /** Bytes of one file before the next is begun. */
   readonly maxFileBytes?: number
-  /** Files kept, the one being written included; older ones are removed. */
+  /** How many such files all processes' files together may be, the one being written included; older ones are removed. */
   readonly maxFiles?: number
 }
 
-const fileName = 'audit.jsonl'
 const keyName = 'audit.key'
 const hashDigits = 32
 
 /**
- * Opens the append-only log in `folder`, which is made where it is missing: JSON lines in `audit.jsonl`, older ones in
- * `audit.1.jsonl` and so on, and the key of its hashes. One process a folder.
+ * Opens the append-only log in `folder`, which is made where it is missing: JSON lines, the key of their hashes, and a
+ * file for each process, `audit-HOST-PID.jsonl`, with a time behind that once it is full. Several processes may share a
+ * folder, with its key and its bound; each adds at most the file that it is writing. Throws a ConfigError where the key is
+ * none.
  */
 export async function openAuditLog(
   folder: string,
   { maxFileBytes = 16 * 2 ** 20, maxFiles = 8 }: AuditLogOptions = {},
 ): Promise<AuditLog> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const key = await openKey(join(folder, keyName))
-  const current = join(folder, fileName)
-  let size = (await stat(current).catch(() => null))?.size ?? 0
+  const key = await openAuditKey(join(folder, keyName))
+  const name = `audit-${hostname().replace(/[^\w.-]/g, '_')}-${process.pid}.jsonl`
+  const current = join(folder, name)
+  const maxOlderBytes = (maxFiles - 1) * maxFileBytes
+  await leaveNewest(folder, maxOlderBytes)
   let last: Promise<void> = Promise.resolve()
 
-  const older = (index: number) => (index === 0 ? current : join(folder, `audit.${index}.jsonl`))
-  const rotate = async () => {
-    await rm(older(maxFiles - 1), { force: true })
-    for (let index = maxFiles - 2; index >= 0; index--) {
-      await rename(older(index), older(index + 1)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error
-      })
-    }
-    size = 0
-  }
   const write = async (line: string) => {
-    const bytes = Buffer.byteLength(line)
-    if (size > 0 && size + bytes > maxFileBytes) await rotate()
+    const size = statSync(current, { throwIfNoEntry: false })?.size ?? 0
+    if (size > 0 && size + Buffer.byteLength(line) > maxFileBytes) {
+      await setAside(folder, name)
+      await leaveNewest(folder, maxOlderBytes)
+    }
     // Less than what another thread would take to open, write and close it, with a verdict waiting.
-    appendFileSync(current, line, { mode: 0o600 })
-    size += bytes
+    appendLine(current, line)
   }
   return {
     append(entry) {
@@ -77,11 +75,4 @@ export async function openAuditLog(
     },
     hash: (bytes) => createHmac('sha256', key).update(bytes).digest('hex').slice(0, hashDigits),
   }
-}
-
-async function openKey(file: string): Promise<Buffer> {
-  await writeFile(file, randomBytes(32), { flag: 'wx', mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-  })
-  return readFile(file)
 }

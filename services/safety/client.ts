@@ -12,12 +12,15 @@ export interface SafetyClient extends Safety, Disposable {
 }
 
 /** A judgement that takes longer is none: whoever waits for it fails closed. */
-const defaultDeadlineMs = 2000
+export const judgementMs = 2000
 
-/** `Safety` somewhere else. Throws a MeshError, or the signal's reason; then nothing may be drawn or shown. */
+/**
+ * `Safety` somewhere else. Throws a MeshError, or the signal's reason; then nothing may be drawn or shown. `deadlineMs` is for
+ * the judgement, from when a copy of the service has been picked; for one to be there is waited apart, for `waitMs`.
+ */
 export function createSafetyClient(options: EndpointOptions & { readonly deadlineMs?: number }): SafetyClient {
-  const deadlineMs = options.deadlineMs ?? defaultDeadlineMs
-  const client = createMeshClient(safetyContract, { waitMs: deadlineMs, ...options, deadlineMs })
+  const { deadlineMs: answerMs = judgementMs, waitMs = answerMs } = options
+  const client = createMeshClient(safetyContract, { ...options, waitMs, answerMs, deadlineMs: waitMs + answerMs })
   return {
     async reviewSubject(subject, signal) {
       const { reference, mask } = subject
@@ -25,8 +28,8 @@ export function createSafetyClient(options: EndpointOptions & { readonly deadlin
       const { verdict } = await client.unary('ReviewSubject', request, signal)
       return readVerdict(verdict)
     },
-    async reviewPrompt(words, signal) {
-      const { verdict } = await client.unary('ReviewPrompt', words, signal)
+    async reviewPrompt({ stage = 'PROMPT', ...words }, signal) {
+      const { verdict } = await client.unary('ReviewPrompt', { ...words, stage: `STAGE_${stage}` }, signal)
       return readVerdict(verdict)
     },
     async reviewPicture({ picture, label }, signal) {

@@ -8,9 +8,7 @@ export const safetyShape = {
   /** A file in the place of the project's own policy. */
   MOMA_SAFETY_POLICY: textSetting.optional(),
   /** Judges without which it does not start, with commas between. */
-  MOMA_SAFETY_REQUIRE: setting(`one or several of ${judges.join(', ')}, with commas between`, readJudges).default([
-    'words',
-  ]),
+  MOMA_SAFETY_REQUIRE: setting(`one or several of ${judges.join(', ')}, with commas between`, readJudges).optional(),
 }
 
 export type SafetyProcessConfig = z.infer<z.ZodObject<typeof safetyShape>> & {

@@ -11,7 +11,7 @@ import { readLexicon } from './words/lexicon.ts'
 const wordless: Eyes = {}
 
 /**
- * The judge by a policy, with the eyes that there are. Verdicts say who judged: `moma-3/words+person-detector`. Words
+ * The judge by a policy, with the eyes that there are. Verdicts say who judged: `moma-4/words+person-detector`. Words
  * come first, and a network looks only at what they let through. Throws a ConfigError for a word list that is wrong.
  */
 export function createJudge(policy: SafetyPolicy, eyes: Eyes = wordless): Safety {
@@ -24,8 +24,8 @@ export function createJudge(policy: SafetyPolicy, eyes: Eyes = wordless): Safety
       return verdictOf([...said, ...seen], policyVersion)
     },
     // What the picture shall not show may well be people.
-    async reviewPrompt({ label, prompt }) {
-      const said = [...words.judgeLabel(label, 'PROMPT'), ...words.judgePrompt(prompt, label)]
+    async reviewPrompt({ label, prompt, stage = 'PROMPT' }) {
+      const said = [...words.judgeLabel(label, stage), ...words.judgePrompt(prompt, label)]
       return verdictOf(said.map(fromWords), policyVersion)
     },
     async reviewPicture({ picture }, signal) {

@@ -37,7 +37,7 @@ test('a bundle without eyes is judged by words, and its verdicts say so', async 
   expect(judges).toEqual(['words'])
   expect(networks).toEqual([])
   const { policyVersion } = await safety.reviewPrompt({ label: 'dog', prompt: '', negativePrompt: '' })
-  expect(policyVersion).toBe('moma-3/words')
+  expect(policyVersion).toBe('moma-4/words')
 })
 
 test('what is required and missing stops the start', async () => {
@@ -65,7 +65,7 @@ test('networks that the manifest names are run out of its files', async () => {
   const person = await safety.reviewSubject({ reference: red(255), mask, label: 'vase' })
   expect(person).toMatchObject({
     decision: 'REJECTED_PERSON',
-    policyVersion: 'moma-3/words+person-detector+safety-checker',
+    policyVersion: 'moma-4/words+person-detector+safety-checker',
     findings: [{ detector: 'person-detector' }],
   })
   expect(await safety.reviewSubject({ reference: red(0), mask, label: 'vase' })).toMatchObject({ decision: 'ALLOWED' })

@@ -30,7 +30,7 @@ export interface OpenedSafety {
 export interface SafetyOptions {
   /** The project's own where absent. */
   readonly policyFile?: string | undefined
-  readonly require?: readonly JudgeName[]
+  readonly require?: readonly JudgeName[] | undefined
 }
 
 /** An eye that a bundle has, with the networks behind it. */

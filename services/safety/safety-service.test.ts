@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Registry } from 'prom-client'
 import type { GreyImage, RgbImage } from '../lib/images/image.ts'
 import type { Address } from '../lib/mesh/address.ts'
 import { createMeshServer, type MeshServer } from '../lib/mesh/grpc-server.ts'
@@ -13,9 +15,10 @@ import type { PersonDetector } from './eyes/eyes.ts'
 import { createPersonDetector } from './eyes/person-detector.ts'
 import { writeRedDetector } from './eyes/test-eyes.ts'
 import { createJudge } from './judge.ts'
+import { createSafetyMetrics } from './metrics.ts'
 import { readPolicy } from './policy/policy.ts'
 import type { Safety, Verdict } from './safety.ts'
-import { createSafetyServer } from './server.ts'
+import { createSafetyServer, type SafetyServerOptions } from './server.ts'
 
 // Real gRPC on loopback.
 
@@ -24,9 +27,13 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function serve(safety: Safety): Promise<{ server: MeshServer; address: Address }> {
+async function serve(
+  safety: Safety,
+  options: Partial<SafetyServerOptions> = {},
+): Promise<{ server: MeshServer; address: Address }> {
   const slots = createSlots('safety', { slots: 4, queue: 4 })
-  const server = createMeshServer({ services: [createSafetyServer({ safety, slots, readiness: alwaysReady })] })
+  const service = createSafetyServer({ safety, slots, readiness: alwaysReady, ...options })
+  const server = createMeshServer({ services: [service] })
   cleanups.push(() => server.dispose())
   return { server, address: await server.listen({ host: '127.0.0.1', port: 0 }) }
 }
@@ -48,16 +55,18 @@ test('verdicts are the same here and there', async () => {
   expect(await client.reviewPrompt(words)).toEqual(await judge.reviewPrompt(words))
   const subject = { reference: picture, mask, label: 'old man' }
   expect(await client.reviewSubject(subject)).toEqual(await judge.reviewSubject(subject))
-  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'moma-3/words' }
+  const allowed = { decision: 'ALLOWED', findings: [], policyVersion: 'moma-4/words' }
   expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(allowed)
 })
 
 test('scores and regions travel', async () => {
-  const region = { left: 0.25, top: 0, width: 0.5, height: 1 }
+  const region = { left: 0.299, top: 0.3, width: 0.492, height: 0.573 }
   const finding = { stage: 'PICTURE', detector: 'd', reason: 'r', score: 0.83, threshold: 0.6, region } as const
   const verdict: Verdict = { decision: 'REJECTED_CONTENT', findings: [finding], policyVersion: 'v' }
-  const client = connect((await serve({ ...createJudge(readPolicy()), reviewPicture: async () => verdict })).address)
-  expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual(verdict)
+  const answered = { ...verdict, findings: [{ ...finding, score: 0.8301234, region: { ...region, top: 0.30000003 } }] }
+  const client = connect((await serve({ ...createJudge(readPolicy()), reviewPicture: async () => answered })).address)
+  const shown = { ...finding, score: 0.8301 }
+  expect(await client.reviewPicture({ picture, label: 'dog' })).toEqual({ ...verdict, findings: [shown] })
 })
 
 describe('no verdict in two seconds is none', () => {
@@ -85,6 +94,30 @@ describe('no verdict in two seconds is none', () => {
       message: 'safety: something went wrong',
     })
   })
+})
+
+test('whoever is not let in, or goes away while waiting, is counted as one without a verdict', async () => {
+  const registry = new Registry()
+  const slots = createSlots('safety', { slots: 1, queue: 1 })
+  const judge = { ...createJudge(readPolicy()), reviewPrompt: () => new Promise<never>(() => undefined) }
+  const client = connect((await serve(judge, { slots, metrics: createSafetyMetrics(registry) })).address, 5000)
+  const ended = new AbortController()
+  const working = client.reviewPrompt(words, ended.signal)
+  while (slots.busy < 1) await sleep(5)
+  const gone = new AbortController()
+  const waiting = client.reviewPicture({ picture, label: 'dog' }, gone.signal)
+  while (slots.waiting < 1) await sleep(5)
+  await expect(client.reviewPrompt(words)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
+  gone.abort()
+  await expect(waiting).rejects.toBeDefined()
+  while (slots.waiting > 0) await sleep(5)
+  const { values } = await registry.getSingleMetric('moma_safety_decisions_total')!.get()
+  expect(values.map(({ labels, value }) => ({ ...labels, value }))).toEqual([
+    { gate: 'PROMPT', decision: 'NONE', reason: 'full', value: 1 },
+    { gate: 'PICTURE', decision: 'NONE', reason: 'canceled', value: 1 },
+  ])
+  ended.abort()
+  await expect(working).rejects.toBeDefined()
 })
 
 test('a label that is none is refused', async () => {

@@ -34,20 +34,27 @@ export interface Verdict {
   readonly policyVersion: string
 }
 
+/** What is written of a picture that is asked for, or of a subject before anything is done with its photo. */
+export interface Words {
+  readonly label: string
+  readonly prompt: string
+  readonly negativePrompt: string
+  /** The gate that asks, PROMPT if not said; SUBJECT for a label alone, with an empty prompt. */
+  readonly stage?: 'SUBJECT' | 'PROMPT'
+}
+
 /**
  * The judge of what comes in and what goes out. In this process or behind gRPC, it is the same. A judgement that can't
  * be had throws; callers then draw and show nothing.
  */
 export interface Safety {
-  /** Before any other network sees the photo. */
+  /** Before any network sees the photo but the one that finds its mask; the label's words first. */
   reviewSubject(
     subject: { readonly reference: RgbImage; readonly mask: GreyImage; readonly label: string },
     signal?: AbortSignal,
   ): Promise<Verdict>
-  reviewPrompt(
-    words: { readonly label: string; readonly prompt: string; readonly negativePrompt: string },
-    signal?: AbortSignal,
-  ): Promise<Verdict>
+  /** Words alone: no network runs. */
+  reviewPrompt(words: Words, signal?: AbortSignal): Promise<Verdict>
   /** Before the picture is stored or a preview of it leaves. */
   reviewPicture(request: { readonly picture: RgbImage; readonly label: string }, signal?: AbortSignal): Promise<Verdict>
 }

@@ -4,9 +4,9 @@ import { buildSubgraphSchema } from '@apollo/subgraph'
 import { type GraphQLSchema, parse } from 'graphql'
 import type { Finding__Output as Finding } from '../lib/mesh/generated/moma/safety/v1/Finding.ts'
 import type { Verdict__Output as Verdict } from '../lib/mesh/generated/moma/safety/v1/Verdict.ts'
-import { shortest } from '../lib/mesh/single-precision.ts'
+import { rounded } from './verdict-message.ts'
 
-/** A subject or picture with the verdict that was recorded when it was judged; it is shown, never judged again. */
+/** A subject, generation or picture with the verdict that was recorded when it was judged; it is shown, never judged again. */
 interface Judged {
   readonly recordedVerdict?: Verdict | null
 }
@@ -15,14 +15,16 @@ const safety = ({ recordedVerdict }: Judged) => recordedVerdict ?? null
 
 const resolvers = {
   Subject: { safety },
+  Generation: { safety },
   GeneratedImage: { safety },
   SafetyReview: {
     decision: ({ decision }: Verdict) => decision.slice('DECISION_'.length),
   },
   SafetyFinding: {
     stage: ({ stage }: Finding) => stage.slice('STAGE_'.length),
-    score: ({ score }: Finding) => shortest(score),
-    threshold: ({ threshold }: Finding) => shortest(threshold),
+    score: (finding: Finding) => rounded(finding).score,
+    threshold: (finding: Finding) => rounded(finding).threshold,
+    region: (finding: Finding) => rounded(finding).region,
   },
 }
 

@@ -1,8 +1,7 @@
 import { MeshError } from '../lib/mesh/errors.ts'
 import { valueFor } from '../lib/mesh/fields.ts'
 import type { Verdict__Output, Verdict as VerdictMessage } from '../lib/mesh/generated/moma/safety/v1/Verdict.ts'
-import { shortest } from '../lib/mesh/single-precision.ts'
-import type { Decision, SafetyStage, Verdict } from './safety.ts'
+import type { Decision, Finding, SafetyStage, Verdict } from './safety.ts'
 
 const decisions = {
   DECISION_ALLOWED: 'ALLOWED',
@@ -34,13 +33,26 @@ export function readVerdict(message: Verdict__Output | null): Verdict {
       stage: known(stages, stage),
       detector,
       reason,
-      score: shortest(score),
-      threshold: shortest(threshold),
-      region,
+      ...rounded({ score, threshold, region }),
     })),
     policyVersion,
   }
 }
+
+/** What a finding says in numbers, to four digits: a float that travelled is 0.29899999499320984 for 0.299. */
+export function rounded({ score, threshold, region }: Measured): Measured {
+  const sides = region && {
+    left: short(region.left),
+    top: short(region.top),
+    width: short(region.width),
+    height: short(region.height),
+  }
+  return { score: short(score), threshold: short(threshold), region: sides }
+}
+
+type Measured = Pick<Finding, 'score' | 'threshold' | 'region'>
+
+const short = (share: number) => Math.round(share * 1e4) / 1e4
 
 function known<Word extends string>(words: Readonly<Record<string, Word>>, value: string): Word {
   const word = Object.hasOwn(words, value) ? words[value] : undefined

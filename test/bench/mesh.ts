@@ -1,8 +1,8 @@
 // What a mesh takes for a generation beside its networks, by stage, and how late its events are: npm run bench:mesh
 // [-- --generations 20 --between 60 --steps 8]. All services run in one process and the gateway in another, as with moma
 // start; runs of networks there and events here are timed by one clock. As many generations are measured soon after the
-// start and, others between them, once V8 has optimised what runs for each. Writes a section of docs/performance.md with
-// --write.
+// start and, others between them, once V8 has optimised what runs for each; then as many refusals of a label and of a
+// prompt. Writes a section of docs/performance.md with --write.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -12,8 +12,9 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { freePorts } from '../../cli/start/ports.ts'
 import { readyMessage, supervise } from '../../cli/start/supervisor.ts'
+import { rehearsalPhoto } from '../../services/lib/rehearsal/photo.ts'
 import { createMeshHttpClient } from '../mesh/client.ts'
-import { createGeneration, createSubject, getGeneration } from '../mesh/operations.ts'
+import { askForSubject, createGeneration, createSubject, getGeneration } from '../mesh/operations.ts'
 import { writeSection } from './section.ts'
 import { type NetworkRun, now, runsWanted, unionMs } from './timed-runs.ts'
 
@@ -42,6 +43,7 @@ await several(warmUps)
 const soon = await several(count)
 await several(Number(options.between))
 const later = await several(count)
+const refused = { label: await refusals(refuseLabel), prompt: await refusals(refusePrompt) }
 const section = report()
 console.log(section)
 if (options.write) writeSection(section)
@@ -120,6 +122,35 @@ async function measure(prompt: string) {
   }
 }
 
+/** So many refusals: how long each took as its client sees it, and how often networks ran for all of them. */
+async function refusals(refuse: () => Promise<number>) {
+  await takeRuns()
+  const ms: number[] = []
+  for (let index = 0; index < count; index++) ms.push(await refuse())
+  return { ms, runs: (await takeRuns()).length }
+}
+
+/** Of a photo that segmentation would have to find the subject in; its upload is not counted. */
+async function refuseLabel(): Promise<number> {
+  const { photo } = await rehearsalPhoto()
+  const uploadId = await client.upload(photo, 'image/png')
+  const began = now()
+  const { __typename } = await askForSubject(client, { uploadId, label: 'man' })
+  const ms = now() - began
+  if (__typename !== 'PersonSubjectRejected') throw new Error(`the label was answered with ${__typename}`)
+  return ms
+}
+
+async function refusePrompt(): Promise<number> {
+  const began = now()
+  const id = await createGeneration(client, { subjectId, prompt: `a toy beside a woman, picture ${asked++}`, steps })
+  let last = ''
+  for await (const { status } of client.watch(id, 'ws')) last = status
+  const ms = now() - began
+  if (last !== 'REJECTED') throw new Error(`generation ${id} is ${last}`)
+  return ms
+}
+
 function report(): string {
   const at = (numbers: readonly number[], share: number) => {
     const sorted = numbers.toSorted((a, b) => a - b)
@@ -142,6 +173,10 @@ function report(): string {
     ...rows,
     '',
     `- From the end of a step's network to the event at a WebSocket subscriber, later: ${at(delays, 0.5)} ms (median), ${at(delays, 0.99)} ms (99 %), ${delays.length} events.`,
+    ...Object.entries(refused).map(
+      ([what, { ms, runs }]) =>
+        `- From a request whose ${what} names a person to its refusal: ${at(ms, 0.5)} ms (median), ${at(ms, 0.95)} ms (95 %); networks ran ${runs} times for ${ms.length} of them.`,
+    ),
     '',
     'Made by `npm run bench:mesh -- --write`.',
     '',

@@ -244,7 +244,7 @@ whenChromium('the studio and its answers', () => {
 
   test('of a refused picture, which is not kept, no part is said to be marked', async () => {
     const region = { left: 0.1, top: 0.1, width: 0.5, height: 0.5 }
-    const seen = { detector: 'person-detector', score: 0.93, threshold: 0.5, region }
+    const seen = { detector: 'person-detector', score: 0.93, threshold: 0.5, policyVersion: 'moma/words', region }
     const problem = {
       __typename: 'ContentRejected',
       code: 'CONTENT_REJECTED',
@@ -255,6 +255,7 @@ whenChromium('the studio and its answers', () => {
     answers.Generation = ({ id }) => ({ generation: { ...generation(id!, 'REJECTED'), problem } })
     await page.goto(address('#/generation/g'))
     await page.getByText('Seen by person-detector, 93 % sure.', { exact: true }).waitFor()
+    await page.getByText('Decided by the policy moma/words.').waitFor()
   }, 30_000)
 
   test('a generation that was left before it was there is not followed', async () => {

@@ -9,11 +9,7 @@ import { stepGraph } from '../../services/denoise/step-graph.ts'
 import { subjectGraph } from '../../services/denoise/subject-graph.ts'
 import { readUNetConfig } from '../../services/denoise/unet.ts'
 import { readVaeConfig, vaeDecoderGraph, vaeEncoderGraph } from '../../services/denoise/vae.ts'
-import {
-  readTextEmbeddingConfig,
-  textEmbeddingGraph,
-  textEmbeddingUnused,
-} from '../../services/evaluation/text-embedding.ts'
+import { readTextEmbeddingConfig, textEmbeddingGraph } from '../../services/evaluation/text-embedding.ts'
 import { readManifest } from '../../services/lib/bundles/manifest.ts'
 import { input } from '../../services/lib/graph/value.ts'
 import type { Checkpoint, TensorEntry } from '../../services/lib/weights/tensor-entry.ts'
@@ -119,9 +115,6 @@ describe('what pictures are measured with, as the manifest sets it', () => {
     imageEmbeddingGraph(w, vision, text.projection)
     textEmbeddingGraph(w, text)
     w.finish([/^logit_scale$/, ...clipBuffers])
-    const half = layout('clip-b32')
-    textEmbeddingGraph(half, text)
-    half.finish(textEmbeddingUnused)
   })
 })
 

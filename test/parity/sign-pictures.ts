@@ -1,5 +1,5 @@
-// node test/parity/sign-pictures.ts FOLDER: a signed picture for every kind of key, and who issued its certificate, for
-// training/goldens/credentials.py to judge by the reference library.
+// npm exec -- node test/parity/sign-pictures.ts FOLDER: a signed picture for every kind of key, and who issued its
+// certificate, for training/goldens/credentials.py to judge by the reference library.
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -18,7 +18,7 @@ export function Trouble({ error, photo }: { error: unknown; photo?: string | und
   if (!error) return null
   const problem: Problem | null = error instanceof Refusal ? error.problem : null
   const isRefusal = problem?.code === 'PERSON_SUBJECT_REJECTED' || problem?.code === 'CONTENT_REJECTED'
-  const found = problem as { detector?: string; score?: number; region?: Region | null } | null
+  const found = problem as Found | null
   const region = found?.region
   return (
     <div class="trouble" role="alert" data-code={problem?.code}>
@@ -45,8 +45,17 @@ export function Trouble({ error, photo }: { error: unknown; photo?: string | und
         </div>
       )}
       <p>{problem ? advice[problem.code] : 'Try it again.'}</p>
+      {isRefusal && found?.policyVersion && <small>Decided by the policy {found.policyVersion}.</small>}
     </div>
   )
+}
+
+/** What a refusal says of itself. */
+interface Found {
+  readonly detector?: string | null
+  readonly score?: number | null
+  readonly policyVersion?: string | null
+  readonly region?: Region | null
 }
 
 interface Region {

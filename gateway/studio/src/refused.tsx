@@ -29,6 +29,7 @@ function refusalOf(review: Review | undefined): Refusal | null {
   const [finding] = review?.findings ?? []
   if (!review || !finding) return null
   const { reason: message, detector, score } = finding
+  const { policyVersion } = review
   const code = review.decision === 'REJECTED_PERSON' ? 'PERSON_SUBJECT_REJECTED' : 'CONTENT_REJECTED'
-  return new Refusal({ code, message, detector, score } as Refusal['problem'])
+  return new Refusal({ code, message, detector, score, policyVersion } as Refusal['problem'])
 }

@@ -10,7 +10,6 @@ const statementTimeout = '57014'
 const lockTimeout = '55P03'
 /** Bytes that are no text here: NUL, which PostgreSQL can't keep, in a text and in JSON. */
 const notText = /^(22021|22P05)$/
-const uniqueViolation = '23505'
 const foreignKeyViolation = '23503'
 
 /** What pg and the system say of a connection that is not there; pg has no codes for its own. */
@@ -32,9 +31,7 @@ function codeIn(error: unknown): string {
 
 export const mayBeginAnew = (error: unknown): boolean => anew.test(codeIn(native(error)))
 
-/** Whether an insert met a row that has come first, or a row it points to has gone. */
-export const isUniqueViolation = (error: unknown): boolean =>
-  error instanceof MeshError && codeIn(error.cause) === uniqueViolation
+/** Whether a row that an insert points to has gone. */
 export const isForeignKeyViolation = (error: unknown): boolean =>
   error instanceof MeshError && codeIn(error.cause) === foreignKeyViolation
 

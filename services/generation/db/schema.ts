@@ -107,7 +107,7 @@ export const uploads = pgTable(
     uniqueIndex('uploads_token_hash').on(table.tokenHash),
     index('uploads_expiry').on(table.expiresAt),
     index('uploads_asset').on(table.assetKey),
-    index('uploads_promised').on(table.tenant, table.expiresAt).where(sql`${table.assetKey} is null`),
+    index('uploads_of_tenant').on(table.tenant, table.expiresAt),
   ],
 )
 
@@ -151,10 +151,16 @@ export const generations = pgTable(
     stageStartedAt: moment('stage_started_at'),
     /** How often work on it was begun. Writes that name an older attempt do nothing. */
     attempt: integer().notNull(),
+    /** Attempts since it last got further, that of now among them; none that a runner's own shutdown ended. */
+    faults: integer().notNull().default(0),
     step: integer().notNull(),
+    /** The furthest that a checkpoint was kept of, whether or not one can go on from it. */
+    furthestStep: integer('furthest_step').notNull().default(0),
     request: jsonb().$type<CompleteRequest>().notNull(),
     timings: jsonb().$type<Timings>().notNull(),
     problem: jsonb().$type<EndReason>(),
+    /** What allowed its words; null before that. What refused them is in its problem. */
+    promptVerdict: jsonb('prompt_verdict').$type<Verdict>(),
     /** What of the prompt the text encoder does not read. */
     unreadPrompt: text('unread_prompt'),
     idempotencyKey: text('idempotency_key'),

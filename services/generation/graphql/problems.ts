@@ -1,6 +1,6 @@
 import type { Problem__Output as Problem } from '../../lib/mesh/generated/moma/generation/v1/Problem.ts'
 import type { Rejected__Output as Rejected } from '../../lib/mesh/generated/moma/generation/v1/Rejected.ts'
-import { shortest } from '../../lib/mesh/single-precision.ts'
+import { rounded } from '../../safety/verdict-message.ts'
 import { enumValue, stageOf } from './enum-names.ts'
 
 /** The service's problem as the object of the schema; null where there is none. */
@@ -22,10 +22,10 @@ export function toProblem(problem: Problem | null | undefined) {
     case 'personSubjectRejected':
       return {
         ...named('PersonSubjectRejected', 'PERSON_SUBJECT_REJECTED', message),
-        ...decisiveFinding(problem.personSubjectRejected),
+        ...decision(problem.personSubjectRejected),
       }
     case 'contentRejected':
-      return { ...named('ContentRejected', 'CONTENT_REJECTED', message), ...decisiveFinding(problem.contentRejected) }
+      return { ...named('ContentRejected', 'CONTENT_REJECTED', message), ...decision(problem.contentRejected) }
     case 'failed': {
       const { stage, retryable = false } = problem.failed ?? {}
       return { ...named('Failed', 'FAILED', message, retryable), stage: stageOf(stage) }
@@ -42,18 +42,13 @@ const named = (typename: string, code: string, message: string, retryable = fals
   retryable,
 })
 
-/** A verdict's first finding is the one that decided. */
-function decisiveFinding(rejected: Rejected | null | undefined) {
-  const finding = rejected?.verdict?.findings[0]
-  if (!finding) return {}
-  const { stage, detector, score, threshold, region } = finding
-  return {
-    stage: enumValue('STAGE_', stage),
-    detector,
-    score: shortest(score),
-    threshold: shortest(threshold),
-    region,
-  }
+/** By which policy, and what was seen: a verdict's first finding is the one that decided. */
+function decision(rejected: Rejected | null | undefined) {
+  const { findings = [], policyVersion = null } = rejected?.verdict ?? {}
+  const [finding] = findings
+  if (!finding) return { policyVersion }
+  const { stage, detector } = finding
+  return { policyVersion, stage: enumValue('STAGE_', stage), detector, ...rounded(finding) }
 }
 
 const byTypename = { __resolveType: ({ __typename }: { __typename: string }) => __typename }

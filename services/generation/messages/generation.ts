@@ -35,7 +35,8 @@ export function subjectMessage({ row, image, mask }: Subject): SubjectMessage {
 }
 
 export function generationMessage(row: QueuedGeneration, images: readonly ImageRow[]): Generation {
-  const { id, subjectId, status, stage, attempt, step, request, queuePosition, problem, unreadPrompt, timings } = row
+  const { id, subjectId, status, stage, attempt, step, request, queuePosition, problem, timings } = row
+  const { promptVerdict, unreadPrompt } = row
   const isRunning = status === 'RUNNING' || status === 'CANCELING'
   return {
     id,
@@ -55,6 +56,7 @@ export function generationMessage(row: QueuedGeneration, images: readonly ImageR
       verdict: verdictMessage(verdict),
     })),
     problem: problem && endProblem(problem),
+    promptVerdict: promptVerdict && verdictMessage(promptVerdict),
     ...(unreadPrompt === null ? {} : { unreadPrompt }),
     timings: stages.flatMap((one) => {
       const elapsedMs = timings[one]

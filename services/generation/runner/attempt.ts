@@ -8,6 +8,7 @@ import { encodePlane } from '../../lib/images/preview.ts'
 import type { Events } from '../../lib/mesh/events/events.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
 import type { Safety } from '../../safety/safety.ts'
+import { judge } from '../judge.ts'
 import { pictureSettings } from '../picture-settings.ts'
 import type { GenerateOptions, Pipeline } from '../pipeline.ts'
 import { decodeProgress, type Snapshot } from '../progress.ts'
@@ -16,7 +17,7 @@ import { Stopped } from './faults.ts'
 import type { RunnerMetrics } from './metrics.ts'
 import { createPreviews, png } from './previews.ts'
 import { createReports } from './reports.ts'
-import { judge, review } from './review.ts'
+import { review } from './review.ts'
 import type { NewImage, Place, Run, RunStore, Stage } from './run-store.ts'
 import { createStepClock } from './step-clock.ts'
 import { readStoredSubject, type SubjectPictures } from './stored-subject.ts'
@@ -104,6 +105,7 @@ export async function attempt(
       await writes.settled()
       return store.keepPreviews(run, pictures)
     },
+    drop: () => store.dropPreviews(run),
     onChange: () => report(),
   })
   const snapshot = (): Snapshot => ({
@@ -191,6 +193,12 @@ export async function attempt(
     return drawn
   }
 
+  /** Today's verdict on a subject that another policy let in, or other judges. */
+  const admit = (subject: Subject) => {
+    const asked = judge((bounded) => safety.reviewSubject(subject, bounded), reviewTimeoutMs, going)
+    return review('REVIEW_INPUT', 'the subject', asked, going)
+  }
+
   /** A finished picture with its verdict. What is not allowed goes no further than here. */
   const judged = async ({ event, encoded }: Drawn): Promise<NewImage> => {
     const asked = judge(
@@ -228,9 +236,13 @@ export async function attempt(
     const reading = readStoredSubject(store, run, subjects, context.sizePx)
     // A request that is rejected is over, whatever there is to draw.
     reading.catch(() => undefined)
-    await review('REVIEW_INPUT', 'the request', asked, going)
+    const allowed = await review('REVIEW_INPUT', 'the request', asked, going)
+    const subject = await reading
+    const admitted = allowed.policyVersion === run.subject.policyVersion ? null : await admit(subject)
+    // Drawing need not wait for it: it stops where this can't be written.
+    void writes.write((entered) => store.keepVerdicts(run, allowed, admitted, entered))
 
-    const drawn = await draw(await reading)
+    const drawn = await draw(subject)
 
     enter('REVIEW_OUTPUT')
     const pictures: NewImage[] = []

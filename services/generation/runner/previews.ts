@@ -1,5 +1,6 @@
+import { encodeDrawnPreview } from '../../lib/images/encode.ts'
 import type { GreyImage, RgbImage } from '../../lib/images/image.ts'
-import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
+import { encodePlane } from '../../lib/images/preview.ts'
 import type { Logger } from '../../lib/mesh/log.ts'
 import type { Verdict } from '../../safety/safety.ts'
 import type { KeptAsset, NewAsset, PreviewKind } from './run-store.ts'
@@ -13,7 +14,8 @@ export interface Shown {
 /**
  * Previews of the first picture beside the drawing, which never waits for them. Every few steps one is judged like a finished picture, and
  * only one that is allowed is kept and shown, its mask with it; one that is rejected, or that nobody could judge, takes
- * what was shown before away again. What the generation ends as, the finished pictures decide.
+ * what was shown before away again, from the store as well as from who watches. What the generation ends as, the finished
+ * pictures decide.
  */
 export interface Previews {
   /** Takes the preview of a step, or lets it pass: it is not its turn, or the one before is still being judged. */
@@ -31,37 +33,50 @@ export interface PreviewsOptions {
   readonly signal: AbortSignal
   judge(picture: RgbImage): Promise<Verdict>
   keep(pictures: Readonly<Record<PreviewKind, NewAsset>>): Promise<Readonly<Record<PreviewKind, KeptAsset>> | null>
+  /** Takes away what was kept: nobody can read it any more. */
+  drop(): Promise<unknown>
   /** There is something else to show. */
   onChange(): void
 }
 
 const nothing: Shown = { preview: null, mask: null }
 
-export function createPreviews({ everySteps, log, signal, judge, keep, onChange }: PreviewsOptions): Previews {
+export function createPreviews({ everySteps, log, signal, judge, keep, drop, onChange }: PreviewsOptions): Previews {
   let shown = nothing
   let underWay: Promise<void> | null = null
+  /** What is not certain to be gone is dropped once more with the next preview that is not shown. */
+  let mayBeKept = false
 
   const show = async (picture: RgbImage, mask: GreyImage): Promise<Shown> => {
     const { decision } = await judge(picture)
     if (decision !== 'ALLOWED') return nothing
-    const [preview, plane] = await Promise.all([encodePreview(picture, 'png'), encodePlane(mask)])
+    const [preview, plane] = await Promise.all([encodeDrawnPreview(picture), encodePlane(mask)])
+    mayBeKept = true
     return (await keep({ preview: png(picture, preview), mask: png(mask, plane) })) ?? nothing
+  }
+
+  const dropKept = async () => {
+    await drop()
+    mayBeKept = false
+  }
+
+  const settle = async (step: number, picture: RgbImage, mask: GreyImage) => {
+    const failed = (err: unknown) => {
+      if (!signal.aborted) log.warn({ err, step }, 'a preview is not shown')
+      return nothing
+    }
+    const next = await show(picture, mask).catch(failed)
+    if (next === nothing && mayBeKept && !signal.aborted) await dropKept().catch(failed)
+    const changed = next !== shown
+    shown = next
+    underWay = null
+    if (changed) onChange()
   }
 
   return {
     offer(step, preview, mask) {
       if (everySteps === 0 || step % everySteps !== 0 || underWay) return
-      underWay = show(preview, mask)
-        .catch((err) => {
-          if (!signal.aborted) log.warn({ err, step }, 'a preview is not shown')
-          return nothing
-        })
-        .then((next) => {
-          const changed = next !== shown
-          shown = next
-          underWay = null
-          if (changed) onChange()
-        })
+      underWay = settle(step, preview, mask)
     },
     get shown() {
       return shown

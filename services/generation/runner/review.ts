@@ -1,19 +1,7 @@
 import { translateError } from '../../lib/mesh/errors.ts'
 import type { Verdict } from '../../safety/safety.ts'
-import { abortable } from '../abortable.ts'
 import { Over } from './faults.ts'
 import type { Stage } from './run-store.ts'
-
-/** A verdict, within `timeoutMs` whatever the judge does. Throws what the judge throws, a TimeoutError, or the signal's reason. */
-export async function judge(
-  ask: (signal: AbortSignal) => Promise<Verdict>,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<Verdict> {
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-  bounded.throwIfAborted()
-  return abortable(ask(bounded), bounded)
-}
 
 /**
  * Goes on only with a verdict that allows. Throws Over: REJECTED with a verdict that doesn't, FAILED where there is none

@@ -30,6 +30,8 @@ export interface Run {
   readonly tenant: string
   /** From 1. */
   readonly attempt: number
+  /** Attempts since the generation last got further, this one among them; none that a runner's own shutdown ended. */
+  readonly faults: number
   readonly subject: {
     readonly id: string
     readonly label: string
@@ -38,6 +40,8 @@ export interface Run {
     /** PNG of the mask, white where the subject is. */
     readonly mask: AssetKey
     readonly contentHash: string
+    /** Version of the policy that let it in, and who judged by it. */
+    readonly policyVersion: string
   }
   readonly request: CompleteRequest
   /** What an earlier attempt got to with this bundle's networks; null to start from noise. */
@@ -88,14 +92,20 @@ export interface KeptAsset {
  */
 export interface RunStore {
   /**
-   * Begins the next attempt: QUEUED or RUNNING → RUNNING. Null when there is nothing to do: unknown or ended. One that is
-   * CANCELING becomes CANCELED here, and is null too. After `maxAttempts` it becomes FAILED with that reason.
+   * Begins the next attempt: QUEUED or RUNNING → RUNNING; what an earlier one showed is taken away. Null when there is
+   * nothing to do: unknown or ended. One that is CANCELING becomes CANCELED here, and is null too. After `maxAttempts`
+   * without getting further in between it becomes FAILED with that reason.
    */
   begin(id: string): Promise<Run | null>
   /** Enters one stage or several, one after another; the time in each is added to what it took before. */
   enterStages(run: Run, entered: readonly Entered[]): Promise<boolean>
-  /** The step that is reached, and what a later attempt goes on from; null bytes leave the checkpoint as it is. */
+  /**
+   * The step that is reached, and what a later attempt goes on from; null bytes leave the checkpoint as it is. With a
+   * checkpoint beyond all that were kept before, the generation has got further.
+   */
   keepStep(run: Run, step: number, checkpoint: Uint8Array | null, entered?: readonly Entered[]): Promise<boolean>
+  /** What allowed the words, and the subject where it was judged anew: that is the subject's verdict from then on. */
+  keepVerdicts(run: Run, prompt: Verdict, subject: Verdict | null, entered?: readonly Entered[]): Promise<boolean>
   /** What of the prompt the text encoder does not read. */
   keepUnread(run: Run, text: string, entered?: readonly Entered[]): Promise<boolean>
   /** Keeps small pictures of what is becoming, once DENOISE is written; each goes when a newer one comes and when the generation ends. */
@@ -103,6 +113,8 @@ export interface RunStore {
     run: Run,
     assets: Readonly<Record<Kind, NewAsset>>,
   ): Promise<Readonly<Record<Kind, KeptAsset>> | null>
+  /** Takes the kept ones away: nobody who begins to watch is shown them, and nobody can read them. */
+  dropPreviews(run: Run): Promise<boolean>
   /** Places for the files of `count` pictures that are still being made. */
   reserve(run: Run, count: number): Promise<readonly Place[]>
   /**
@@ -117,6 +129,10 @@ export interface RunStore {
   ): Promise<boolean>
   /** Ends it; CANCELING ends as CANCELED whatever `status` says. */
   end(run: Run, status: EndStatus, reason: EndReason | null): Promise<boolean>
+  /** Hands it back unharmed: its runner is shutting down, and this attempt counts for nothing but its number. */
+  handBack(run: Run): Promise<boolean>
+  /** As the run's `faults`, now: it may have got further since it was begun. */
+  countFaults(run: Run): Promise<number>
   /** Whether it was asked to stop, or is not this attempt's any more. */
   isStopped(run: Run): Promise<boolean>
   /** Ids of all that is QUEUED, RUNNING or CANCELING, the oldest first: put into the queue again at start and now and then. */

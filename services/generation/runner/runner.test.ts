@@ -9,13 +9,13 @@ import { defaultJobsOptions, type Jobs } from '../../lib/mesh/jobs/jobs.ts'
 import { createMemoryJobs } from '../../lib/mesh/jobs/memory-jobs.ts'
 import { createJudge } from '../../safety/judge.ts'
 import { readPolicy } from '../../safety/policy/policy.ts'
-import type { Safety } from '../../safety/safety.ts'
+import type { Safety, Verdict } from '../../safety/safety.ts'
 import { decodeProgress, publishProgress } from '../progress.ts'
 import { type CompleteRequest, completeRequest } from '../request.ts'
 import type { Entered, Stage } from './run-store.ts'
 import { createRunner, type RunnerOptions, type RunnerSettings } from './runner.ts'
 import { createTestRunStore, type TestRunStore } from './test-run-store.ts'
-import { createTestDrawing, createTestServices, lenient, rejected, testSubject } from './test-services.ts'
+import { allowed, createTestDrawing, createTestServices, lenient, rejected, testSubject } from './test-services.ts'
 
 const subject = testSubject()
 const settings = { strength: { recontextualize: 1, retexture: 0.5 }, guidance: 7.5, steps: 10 }
@@ -103,6 +103,14 @@ test('what the text encoder does not read of a prompt is kept', async () => {
   expect(row.stages).toEqual(['REVIEW_INPUT', 'VISION', 'CONTEXT', 'DENOISE', 'REVIEW_OUTPUT', 'STORE'])
 })
 
+test('a prompt that is longer than the picture has room for is drawn all the same, and kept whole', async () => {
+  start()
+  const prompt = '"'.repeat(10_000)
+  const { status, images } = await run('g-1', { prompt, count: 1 })
+  expect(status).toBe('SUCCEEDED')
+  expect((await readMetadata(images[0]!.image.bytes)).provenance).toMatchObject({ settings: { prompt } })
+})
+
 test('finished pictures are signed where somebody signs, and none is stored that is not', async () => {
   const { certificates, privateKey } = await testCertificate()
   const signer = await openPictureSigner(certificates, privateKey)
@@ -180,6 +188,40 @@ describe('whatever happens in between, the bytes are the same', () => {
     expect({ status: row.status, bytes: bytesOf(row) }).toEqual({ status: 'SUCCEEDED', bytes: whole })
   })
 
+  test('a runner that is restarted over and over before there is a checkpoint', async () => {
+    const whole = await wholePictures()
+    store.add('g-1', request)
+    for (let restart = 1; restart <= 7; restart++) {
+      const { runner, drawing } = start(createTestDrawing(), lenient, { settings: { drainMs: 0 } })
+      const reached = Promise.withResolvers<void>()
+      drawing.beforeStep = async (step, signal) => {
+        if (step !== 2) return
+        reached.resolve()
+        await sleep(60_000, undefined, { signal })
+      }
+      await reached.promise
+      await runner.dispose()
+      expect(store.row('g-1')).toMatchObject({ status: 'RUNNING', attempt: restart, faults: 0 })
+    }
+    start()
+    const row = await store.ended('g-1')
+    expect({ status: row.status, attempt: row.attempt, bytes: bytesOf(row) }).toEqual({
+      ...{ status: 'SUCCEEDED', attempt: 8, bytes: whole },
+    })
+  })
+
+  test('more faults than attempts, with a checkpoint in between', async () => {
+    const whole = await wholePictures()
+    const { drawing } = start(createTestDrawing(), lenient, { settings: { checkpointEverySteps: 1 } })
+    const failAt = new Set([2, 3, 4, 5, 6, 7, 8])
+    drawing.beforeStep = async (step) => {
+      if (failAt.delete(step)) throw new MeshError('UNAVAILABLE', "denoise can't be reached")
+    }
+    const row = await run()
+    expect(row).toMatchObject({ status: 'SUCCEEDED', attempt: 8 })
+    expect(bytesOf(row)).toEqual(whole)
+  })
+
   test('a database that is away for a while', async () => {
     const whole = await wholePictures()
     const { drawing } = start()
@@ -237,6 +279,21 @@ describe('faults', () => {
       attempt: 5,
       reason: { message: "denoise can't be reached; it was tried several times", stage: 'DENOISE', retryable: true },
     })
+  })
+
+  test('one that comes after progress ends it only after as many attempts from there', async () => {
+    const { drawing } = start()
+    drawing.beforeStep = async (step) => {
+      if (step > 4) throw new MeshError('UNAVAILABLE', "denoise can't be reached")
+    }
+    const row = await run()
+    expect(row).toMatchObject({
+      status: 'FAILED',
+      attempt: 5,
+      faults: 5,
+      reason: { stage: 'DENOISE', retryable: true },
+    })
+    expect(drawing.calls.map(({ from }) => from)).toEqual([0, 3, 3, 3, 3])
   })
 
   test('events that can not be published stop nothing', async () => {
@@ -441,7 +498,7 @@ describe('without a verdict nothing is drawn or shown', () => {
         message: 'the request was rejected: "woman" in the prompt names a person',
         stage: 'REVIEW_INPUT',
         retryable: false,
-        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'moma-3/words' },
+        verdict: { decision: 'REJECTED_PERSON', policyVersion: 'moma-4/words' },
       },
     })
     expect(drawing.calls).toEqual([])
@@ -454,6 +511,29 @@ describe('without a verdict nothing is drawn or shown', () => {
     expect(await run('g-2')).toMatchObject({ status: 'FAILED', attempt: 1, reason: { retryable: false } })
   })
 
+  test('one that allows one preview and rejects the next: nothing of the first is left for anybody', async () => {
+    let pictures = 0
+    const reviewPicture = async () => (++pictures === 2 ? rejected('something bad') : allowed)
+    let wasShown = false
+    const watching = watch('g-1', ({ preview }) => {
+      wasShown ||= preview !== null
+      return wasShown && preview === null
+    })
+    const { drawing } = start(createTestDrawing(), { ...lenient, reviewPicture })
+    const kept: number[] = []
+    drawing.beforeStep = async (step) => {
+      while (step === 3 && store.row('g-1').previews.length === 0) await sleep(1)
+      while (step === 5 && pictures < 2) await sleep(1)
+      while (step === 6 && store.row('g-1').previews.length > 0) await sleep(1)
+      if (step === 3 || step === 6) kept.push(store.row('g-1').previews.length)
+      // What is said between two steps is told where the next one is not too soon.
+      if (step === 6) await sleep(100)
+    }
+    expect(await run('g-1', { steps: 7 })).toMatchObject({ status: 'SUCCEEDED' })
+    expect(kept).toEqual([2, 0])
+    expect((await watching).at(-1)).toMatchObject({ preview: null, mask: null })
+  })
+
   test('one that rejects what it sees: no preview, no picture', async () => {
     start(createTestDrawing(), { ...lenient, reviewPicture: async () => rejected('something bad') })
     expect(await run()).toMatchObject({
@@ -462,5 +542,60 @@ describe('without a verdict nothing is drawn or shown', () => {
       previews: [],
       reason: { message: 'a finished picture was rejected: something bad', stage: 'REVIEW_OUTPUT' },
     })
+  })
+})
+
+describe('a subject and the policy', () => {
+  /** Counts the subjects that are judged. */
+  const judging = (verdict: () => Promise<Verdict>) => {
+    const seen: unknown[] = []
+    const reviewSubject: Safety['reviewSubject'] = async ({ reference, mask, label }) => {
+      seen.push({ reference, mask, label })
+      return verdict()
+    }
+    return { seen, safety: { ...lenient, reviewSubject } }
+  }
+  const old: Verdict = { decision: 'ALLOWED', findings: [], policyVersion: 'old' }
+
+  test('that let it in: it is not judged again, and what allowed the words is kept with the generation', async () => {
+    const { seen, safety } = judging(async () => rejected('somebody'))
+    start(createTestDrawing(), safety)
+    expect(await run()).toMatchObject({ status: 'SUCCEEDED', promptVerdict: { policyVersion: 'test' } })
+    expect(seen).toEqual([])
+  })
+
+  test('another one: it is judged anew, once, before anything is drawn', async () => {
+    store.admitted = old
+    const { seen, safety } = judging(async () => allowed)
+    const { drawing } = start(createTestDrawing(), safety)
+    expect(await run()).toMatchObject({ status: 'SUCCEEDED' })
+    const { reference, mask, label } = subject
+    expect(seen).toEqual([{ reference, mask, label }])
+    expect(store.admitted).toEqual(allowed)
+    expect(await run('g-2')).toMatchObject({ status: 'SUCCEEDED' })
+    expect(seen).toHaveLength(1)
+    expect(drawing.calls).toHaveLength(2)
+  })
+
+  test('another one that refuses it: nothing is drawn, and the verdict is the reason', async () => {
+    store.admitted = old
+    const { drawing } = start(createTestDrawing(), judging(async () => rejected('somebody')).safety)
+    expect(await run()).toMatchObject({
+      status: 'REJECTED',
+      promptVerdict: null,
+      reason: { message: 'the subject was rejected: somebody', stage: 'REVIEW_INPUT', verdict: rejected('somebody') },
+    })
+    expect(drawing.calls).toEqual([])
+    expect(store.admitted).toEqual(old)
+  })
+
+  test('another one, by which it can not be judged: nothing is drawn', async () => {
+    store.admitted = old
+    const { drawing } = start(createTestDrawing(), judging(() => Promise.reject(new Error('broke'))).safety)
+    expect(await run()).toMatchObject({
+      status: 'FAILED',
+      reason: { message: expect.stringContaining('the subject could not be judged'), stage: 'REVIEW_INPUT' },
+    })
+    expect(drawing.calls).toEqual([])
   })
 })

@@ -17,7 +17,7 @@ import { pictureBytes } from './stored-subject.ts'
 export interface RunnerSettings extends AttemptSettings {
   /** Generations at once in this process. */
   readonly concurrency: number
-  /** As the store's: the last one ends a generation with the reason that stopped it. */
+  /** As the store's, without getting further in between: the last one ends a generation with the reason that stopped it. */
   readonly maxAttempts: number
   /** Signs of life for a job. */
   readonly workingEveryMs: number
@@ -103,8 +103,8 @@ export function createRunner({ jobs, events, store, services, bundle, ...options
   const ending = new AbortController()
   let disposing: Promise<void> | undefined
 
-  const retryDelayMs = (attempts: number) =>
-    Math.min(settings.retryMs.first * 2 ** (attempts - 1), settings.retryMs.largest)
+  const retryDelayMs = (faults: number) =>
+    Math.min(settings.retryMs.first * 2 ** (faults - 1), settings.retryMs.largest)
 
   /** Works on a begun run; answers how it came out, or throws when not even that could be written. */
   const work = async (run: Run): Promise<Outcome> => {
@@ -113,11 +113,16 @@ export function createRunner({ jobs, events, store, services, bundle, ...options
       await attempt(run, attemptContext, where, ending.signal)
       return 'SUCCEEDED'
     } catch (error) {
-      if (ending.signal.aborted) return 'AGAIN'
+      if (ending.signal.aborted) {
+        // Where that can't be written, it counts as a fault.
+        await store.handBack(run).catch((err) => log.warn({ err, generationId: run.id }, 'not handed back'))
+        return 'AGAIN'
+      }
       // It ends as CANCELED where that was asked for; where a newer attempt has begun this does nothing.
       if (error instanceof Stopped) return (await store.end(run, 'CANCELED', null)) ? 'CANCELED' : 'FENCED'
       if (error instanceof Over) return (await store.end(run, error.status, error.reason)) ? error.status : 'FENCED'
-      const again = isPassing(error) && run.attempt < settings.maxAttempts
+      // Where they can't be counted now, they are when it is begun the next time.
+      const again = isPassing(error) && (await store.countFaults(run).catch(() => 0)) < settings.maxAttempts
       log.warn({ err: error, generationId: run.id, attempt: run.attempt, stage: where.stage, again }, 'attempt failed')
       if (again) return 'AGAIN'
       return (await store.end(run, 'FAILED', faultReason(error, where.stage))) ? 'FAILED' : 'FENCED'
@@ -130,21 +135,21 @@ export function createRunner({ jobs, events, store, services, bundle, ...options
     running.add(job.id)
     metrics.running(running.size)
     const alive = setInterval(() => job.working(), settings.workingEveryMs)
-    let attempts = job.delivery
+    let faults = job.delivery
     try {
       const run = await store.begin(job.id)
       if (!run) return await job.done()
-      attempts = run.attempt
+      faults = run.faults
       const outcome = await withCallFields({ generationId: run.id }, () => work(run))
       metrics.attemptEnded(outcome)
       log.info({ generationId: run.id, attempt: run.attempt, outcome }, 'attempt ended')
       // A fenced one's job is the newer attempt's now.
       if (outcome === 'FENCED') return
-      if (outcome === 'AGAIN') await job.again(ending.signal.aborted ? 0 : retryDelayMs(attempts))
+      if (outcome === 'AGAIN') await job.again(ending.signal.aborted ? 0 : retryDelayMs(faults))
       else await job.done()
     } catch (err) {
       log.error({ err, generationId: job.id }, 'the system of record can not be reached')
-      await job.again(retryDelayMs(attempts))
+      await job.again(retryDelayMs(faults))
     } finally {
       clearInterval(alive)
       running.delete(job.id)

@@ -1,5 +1,6 @@
 import { encodePlane, encodePreview } from '../../lib/images/preview.ts'
 import { MeshError } from '../../lib/mesh/errors.ts'
+import type { Verdict } from '../../safety/safety.ts'
 import type { CompleteRequest } from '../request.ts'
 import type { Subject } from '../subject.ts'
 import type {
@@ -13,15 +14,19 @@ import type {
   RunStore,
   Stage,
 } from './run-store.ts'
+import { allowed } from './test-services.ts'
 
 /** A generation as the tests see it. */
 export interface TestRow {
   status: string
   attempt: number
+  faults: number
   readonly stages: Stage[]
   step: number
   checkpoint: Run['checkpoint']
+  furthestStep: number
   unreadPrompt: string | null
+  promptVerdict: Verdict | null
   readonly previews: { readonly kind: string; readonly asset: NewAsset }[]
   images: readonly NewImage[]
   reason: EndReason | null
@@ -30,6 +35,8 @@ export interface TestRow {
 export interface TestRunStore extends RunStore {
   add(id: string, request: CompleteRequest): TestRow
   row(id: string): TestRow
+  /** What let the subject in. */
+  admitted: Verdict
   /** From now on everything throws, as when the database is away; or no more. */
   away: boolean
   /** Resolves once it has ended. */
@@ -53,6 +60,7 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
   const isCurrent = ({ id, attempt }: Run, statuses = ['RUNNING']) =>
     row(id).attempt === attempt && statuses.includes(row(id).status)
   const store: TestRunStore = {
+    admitted: allowed,
     away: false,
     add(id, request) {
       const fresh = {
@@ -62,8 +70,11 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
         reason: null,
         checkpoint: null,
         unreadPrompt: null,
+        promptVerdict: null,
         step: 0,
         attempt: 0,
+        faults: 0,
+        furthestStep: 0,
         request,
       }
       rows.set(id, { ...fresh, status: 'QUEUED' })
@@ -83,18 +94,24 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       const found = rows.get(id)
       if (found?.status === 'CANCELING') end(found, 'CANCELED', null)
       if (!found || !['QUEUED', 'RUNNING'].includes(found.status)) return null
-      if (found.attempt >= maxAttempts) {
+      if (found.faults >= maxAttempts) {
         end(found, 'FAILED', { message: 'begun too often', stage: null, retryable: true, verdict: null })
         return null
       }
       found.attempt++
+      found.previews.length = 0
+      found.faults++
       found.status = 'RUNNING'
       const { label, contentHash } = subject
       return {
         id,
         tenant: 'test',
         attempt: found.attempt,
-        subject: { id: 'subject', label, contentHash, image: 'image', mask: 'mask' },
+        faults: found.faults,
+        subject: {
+          ...{ id: 'subject', label, contentHash, image: 'image', mask: 'mask' },
+          policyVersion: store.admitted.policyVersion,
+        },
         request: found.request,
         checkpoint: found.checkpoint,
       }
@@ -109,8 +126,19 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       check()
       if (!isCurrent(run)) return false
       enter(run, entered)
-      row(run.id).step = step
-      if (bytes) row(run.id).checkpoint = { step, bytes }
+      const kept = row(run.id)
+      kept.step = step
+      if (!bytes) return true
+      kept.checkpoint = { step, bytes }
+      if (step > kept.furthestStep) Object.assign(kept, { furthestStep: step, faults: 1 })
+      return true
+    },
+    async keepVerdicts(run, prompt, subject, entered = []) {
+      check()
+      if (!isCurrent(run)) return false
+      enter(run, entered)
+      row(run.id).promptVerdict = prompt
+      if (subject) store.admitted = subject
       return true
     },
     async keepUnread(run, text, entered = []) {
@@ -130,6 +158,12 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       })
       return Object.fromEntries(kept) as Record<Kind, KeptAsset>
     },
+    async dropPreviews(run) {
+      check()
+      if (!isCurrent(run)) return false
+      row(run.id).previews.length = 0
+      return true
+    },
     async reserve() {
       check()
       return []
@@ -148,6 +182,16 @@ export function createTestRunStore(subject: Subject, maxAttempts = 5): TestRunSt
       if (row(run.id).status === 'CANCELING') end(row(run.id), 'CANCELED', null)
       else end(row(run.id), status, reason)
       return true
+    },
+    async handBack(run) {
+      check()
+      if (!isCurrent(run)) return false
+      row(run.id).faults--
+      return true
+    },
+    async countFaults({ id }) {
+      check()
+      return row(id).faults
     },
     async isStopped(run) {
       check()

@@ -6,7 +6,8 @@ import { assets, checkpoints, type GenerationStatus, generations, images, previe
 import type { EndReason, Entered } from '../runner/run-store.ts'
 import { beforePlace, type Page, type PageRequest, pageOf } from './page.ts'
 
-export type GenerationRow = typeof generations.$inferSelect
+/** Without what only its runners count. */
+export type GenerationRow = Omit<typeof generations.$inferSelect, 'faults' | 'furthestStep'>
 export type AssetRow = typeof assets.$inferSelect
 
 /** A generation and how many are served before it. */
@@ -34,6 +35,7 @@ const columns = {
   request: generations.request,
   timings: generations.timings,
   problem: generations.problem,
+  promptVerdict: generations.promptVerdict,
   unreadPrompt: generations.unreadPrompt,
   idempotencyKey: generations.idempotencyKey,
   requestHash: generations.requestHash,
@@ -95,8 +97,8 @@ export async function findByIdempotencyKey(
 }
 
 /** One tenant's acceptances come one after the other: what is counted and looked up stays true until the commit. */
-export async function lockTenant(queries: Queries, tenant: string): Promise<void> {
-  await queries.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`generations of ${tenant}`}, 0))`)
+export async function lockTenant(queries: Queries, tenant: string, of = 'generations'): Promise<void> {
+  await queries.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`${of} of ${tenant}`}, 0))`)
 }
 
 /** A subject as far as a generation of it depends on it, and how many generations its tenant has waiting. */

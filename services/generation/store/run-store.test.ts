@@ -1,11 +1,11 @@
 import { readdirSync } from 'node:fs'
 import { eq } from 'drizzle-orm'
-import { checkpoints, generations, images, previews } from '../db/schema.ts'
+import { checkpoints, generations, images, previews, subjects } from '../db/schema.ts'
 import { databaseKinds } from '../db/test-database.ts'
 import { decodeProgress } from '../progress.ts'
 import type { EndReason, NewImage, Run } from '../runner/run-store.ts'
 import { allowed, newAsset, openWorld, type World } from '../test-world.ts'
-import { cancel } from './generations.ts'
+import { cancel, findPreviews } from './generations.ts'
 import { createRunStore } from './run-store.ts'
 
 const newImages = (count: number): NewImage[] =>
@@ -54,6 +54,29 @@ describe.each(databaseKinds)('over %s', (kind) => {
     expect(next?.attempt).toBe(2)
     expect(next?.checkpoint?.step).toBe(8)
     expect(Uint8Array.from(next!.checkpoint!.bytes)).toEqual(bytes)
+  })
+
+  test('what allowed the words is kept with the generation, and a subject that was judged anew has that verdict', async () => {
+    const run = await begun()
+    const { id } = run.subject
+    const verdictOf = async () => {
+      const [row] = await world.db.run((queries) => queries.select().from(subjects).where(eq(subjects.id, id)))
+      return row!.verdict
+    }
+    const by = (policyVersion: string) => ({ ...allowed, policyVersion })
+    expect(run.subject.policyVersion).toBe('test')
+    expect(await world.runStore.keepVerdicts(run, by('new'), null, [{ stage: 'VISION', at: world.now() }])).toBe(true)
+    expect(await read(run.id)).toMatchObject({ promptVerdict: by('new'), stage: 'VISION' })
+    expect(await verdictOf()).toEqual(allowed)
+
+    expect(await world.runStore.keepVerdicts(run, by('newer'), by('newer'))).toBe(true)
+    expect(await read(run.id)).toMatchObject({ promptVerdict: by('newer') })
+    expect(await verdictOf()).toEqual(by('newer'))
+
+    const next = await world.runStore.begin(run.id)
+    expect(next?.subject.policyVersion).toBe('newer')
+    expect(await world.runStore.keepVerdicts(run, by('late'), by('late'))).toBe(false)
+    expect([(await read(run.id)).promptVerdict, await verdictOf()]).toEqual([by('newer'), by('newer')])
   })
 
   test('a checkpoint of another bundle, or of one that is not written down, is none', async () => {
@@ -110,6 +133,27 @@ describe.each(databaseKinds)('over %s', (kind) => {
       queries.select().from(checkpoints).where(eq(checkpoints.generationId, old.id)),
     )
     expect(checkpoint).toMatchObject({ step: 5 })
+  })
+
+  test('previews are dropped when that is asked for, and none outlives its attempt', async () => {
+    const run = await begun()
+    const shown = () => world.db.run((queries) => findPreviews(queries, run.id))
+    const kept = await world.runStore.keepPreviews(run, { preview: newAsset('one'), mask: newAsset('mask') })
+    expect(await world.runStore.dropPreviews(run)).toBe(true)
+    expect(await shown()).toEqual({ preview: null, mask: null })
+    for (const { token } of Object.values(kept!)) expect(await world.assets.find(token)).toBeNull()
+    const again = await world.runStore.keepPreviews(run, { preview: newAsset('two') })
+    await world.assets.settled()
+    const before = files().length
+
+    const next = await world.runStore.begin(run.id)
+    expect(await shown()).toEqual({ preview: null, mask: null })
+    expect(await world.assets.find(again!.preview.token)).toBeNull()
+    await world.assets.settled()
+    expect(files()).toHaveLength(before - 1)
+    await world.runStore.keepPreviews(next!, { preview: newAsset('three') })
+    expect(await world.runStore.dropPreviews(run)).toBe(false)
+    expect((await shown()).preview).toMatchObject({ byteLength: 5 })
   })
 
   test('success keeps pictures and takes previews and checkpoint away, in one go', async () => {
@@ -183,6 +227,50 @@ describe.each(databaseKinds)('over %s', (kind) => {
     const { status, problem } = await read(run.id)
     expect({ status, problem }).toMatchObject({ status: 'FAILED', problem: { retryable: true } })
     expect(problem?.message).toContain('3 times')
+  })
+
+  test('an attempt that its own runner handed back counts for nothing but its number', async () => {
+    let run: Run | null = await begun()
+    for (let attempt = 1; attempt <= 6; attempt++) {
+      expect(run).toMatchObject({ attempt, faults: 1 })
+      expect(await world.runStore.handBack(run!)).toBe(true)
+      run = await world.runStore.begin(run!.id)
+    }
+    // One that a newer attempt has fenced off, or that was asked to stop, has nothing to hand back.
+    const next = await world.runStore.begin(run!.id)
+    expect(next).toMatchObject({ attempt: 8, faults: 2 })
+    expect(await world.runStore.handBack(run!)).toBe(false)
+    await askToCancel(next!)
+    expect(await world.runStore.handBack(next!)).toBe(false)
+    expect(await read(next!.id)).toMatchObject({ status: 'CANCELING', faults: 2 })
+  })
+
+  test('as long as it gets further it is not given up; then it is', async () => {
+    let run: Run | null = await begun()
+    const { id } = run
+    for (let step = 1; step <= 6; step++) {
+      await world.runStore.begin(id)
+      run = await world.runStore.begin(id)
+      expect(run).toMatchObject({ faults: 3 })
+      expect(await world.runStore.keepStep(run!, step, Buffer.from('further'))).toBe(true)
+      expect(await world.runStore.countFaults(run!)).toBe(1)
+    }
+    await world.runStore.begin(id)
+    run = await world.runStore.begin(id)
+    expect(await world.runStore.keepStep(run!, 9, null)).toBe(true)
+    expect(await world.runStore.begin(id)).toBeNull()
+    expect(await read(id)).toMatchObject({ status: 'FAILED', attempt: 15, faults: 3 })
+  })
+
+  test('a checkpoint that was kept before is no progress, even where it can not be read again', async () => {
+    let run: Run | null = await begun()
+    const { id } = run
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      for (const step of [4, 8]) expect(await world.runStore.keepStep(run!, step, Buffer.from('nonsense'))).toBe(true)
+      run = await world.runStore.begin(id)
+    }
+    expect(run).toBeNull()
+    expect(await read(id)).toMatchObject({ status: 'FAILED', attempt: 3 })
   })
 
   test('time is counted by stage, over all attempts', async () => {

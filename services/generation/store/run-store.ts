@@ -29,7 +29,7 @@ export interface RunStoreOptions {
   readonly events: Events
   readonly log: Logger
   now(): Date
-  /** Attempts at one generation before it is given up. */
+  /** Attempts at one generation, without getting further in between, before it is given up. */
   readonly maxAttempts: number
   /** Name of the bundle that draws: checkpoints of another one are none. */
   readonly bundle: string
@@ -60,22 +60,26 @@ const begin = prepared((queries, value: Value<'id' | 'now' | 'maxAttempts' | 'bu
     .set({
       status: 'RUNNING',
       attempt: sql`${generations.attempt} + 1`,
+      // Counted before anything goes wrong: a process that is killed has no time for it.
+      faults: sql`${generations.faults} + 1`,
       stage: null,
       stageStartedAt: null,
       step: 0,
       startedAt: sql`coalesce(${generations.startedAt}, ${momentOf(value('now'))})`,
     })
     .from(subjects)
-    .where(and(canBegin(value), lt(generations.attempt, value('maxAttempts')), eq(subjects.id, generations.subjectId)))
+    .where(and(canBegin(value), lt(generations.faults, value('maxAttempts')), eq(subjects.id, generations.subjectId)))
     .returning({
       tenant: generations.tenant,
       attempt: generations.attempt,
+      faults: generations.faults,
       request: generations.request,
       subjectId: subjects.id,
       label: subjects.label,
       image: subjects.imageKey,
       mask: subjects.maskKey,
       contentHash: subjects.contentHash,
+      policyVersion: sql<string>`${subjects.verdict} ->> 'policyVersion'`,
       checkpointStep: checkpointOf<number>(checkpoints.step, value('bundle')),
       checkpointBytes: checkpointOf<Uint8Array>(checkpoints.bytes, value('bundle')),
     }),
@@ -89,7 +93,7 @@ const endCanceling = ending((value: Value<'id'>) => ({
 }))
 
 const giveUp = ending((value: Value<'id' | 'maxAttempts' | 'problem'>) => ({
-  condition: and(canBegin(value), gte(generations.attempt, value('maxAttempts'))),
+  condition: and(canBegin(value), gte(generations.faults, value('maxAttempts'))),
   status: 'FAILED',
   problem: sql`${value('problem')}::jsonb`,
 }))
@@ -117,15 +121,51 @@ const enter = prepared((queries, value: Value<RunName | ProgressName>, entered) 
     .returning({ id: generations.id }),
 )
 
-const reach = (queries: Queries, value: Value<RunName | ProgressName | 'step'>, entered: number) =>
+const reach = (
+  queries: Queries,
+  value: Value<RunName | ProgressName | 'step'>,
+  entered: number,
+  more: ReturnType<typeof gotFurther> | null,
+) =>
   queries
     .update(generations)
     // Counted here too, so that what an attempt did before it died is not lost.
-    .set({ step: sql`${value('step')}::int`, ...progressUntil(value, entered) })
+    .set({ step: sql`${value('step')}::int`, ...more, ...progressUntil(value, entered) })
     .where(isCurrent(value))
     .returning({ id: generations.id })
 
-const keepStep = prepared(reach)
+/** Beyond all checkpoints before, not the latest alone: one that can't be read again would be progress over and over. */
+const gotFurther = (value: Value<'step'>) => {
+  const step = sql`${value('step')}::int`
+  return {
+    faults: sql`case when ${step} > ${generations.furthestStep} then 1 else ${generations.faults} end`,
+    furthestStep: sql`greatest(${generations.furthestStep}, ${step})`,
+  }
+}
+
+const keepStep = prepared((queries, value: Value<RunName | ProgressName | 'step'>, entered) =>
+  reach(queries, value, entered, null),
+)
+
+const allow = (queries: Queries, value: Value<RunName | ProgressName | 'prompt'>, entered: number) =>
+  queries
+    .update(generations)
+    .set({ promptVerdict: sql`${value('prompt')}::jsonb`, ...progressUntil(value, entered) })
+    .where(isCurrent(value))
+    .returning({ id: generations.id, subjectId: generations.subjectId })
+
+const keepPromptVerdict = prepared(allow)
+
+const keepBothVerdicts = prepared((queries, value: Value<RunName | ProgressName | 'prompt' | 'subject'>, entered) => {
+  const current = queries.$with('current').as(allow(queries, value, entered))
+  return queries
+    .with(current)
+    .update(subjects)
+    .set({ verdict: sql`${value('subject')}::jsonb` })
+    .from(current)
+    .where(eq(subjects.id, current.subjectId))
+    .returning({ id: subjects.id })
+})
 
 const keepUnread = prepared((queries, value: Value<RunName | ProgressName | 'text'>, entered) =>
   queries
@@ -138,7 +178,7 @@ const keepUnread = prepared((queries, value: Value<RunName | ProgressName | 'tex
 type CheckpointName = 'step' | 'bytes' | 'bundle'
 
 const keepCheckpoint = prepared((queries, value: Value<RunName | ProgressName | CheckpointName>, entered) => {
-  const current = queries.$with('current').as(reach(queries, value, entered))
+  const current = queries.$with('current').as(reach(queries, value, entered, gotFurther(value)))
   const values = {
     step: sql`${value('step')}::int`,
     bytes: sql`${value('bytes')}::bytea`,
@@ -178,6 +218,21 @@ const insertImages = prepared((queries, value: Value<string>, count) => {
     })
 })
 
+const handBack = prepared((queries, value: Value<RunName>) =>
+  queries
+    .update(generations)
+    .set({ faults: sql`${generations.faults} - 1` })
+    .where(isCurrent(value))
+    .returning({ id: generations.id }),
+)
+
+const findFaults = prepared((queries, value: Value<'id'>) =>
+  queries
+    .select({ faults: generations.faults })
+    .from(generations)
+    .where(eq(generations.id, value('id'))),
+)
+
 const findCurrent = prepared((queries, value: Value<RunName>) =>
   queries.select({ id: generations.id }).from(generations).where(isCurrent(value)),
 )
@@ -204,10 +259,29 @@ export function createRunStore(options: RunStoreOptions): RunStore {
     return ended
   }
 
+  const dropPreviews = async ({ id, attempt }: Pick<Run, 'id' | 'attempt'>): Promise<boolean> => {
+    const dropped = await db.transaction(async (queries) => {
+      if ((await lockCurrent(queries, { id, attempt })).length === 0) return null
+      const gone = await queries
+        .delete(previews)
+        .where(eq(previews.generationId, id))
+        .returning({ key: previews.assetKey })
+      const keys = gone.map(({ key }) => key)
+      await assets.doom(queries, keys)
+      return keys
+    })
+    assets.removeLater(dropped ?? [])
+    return dropped !== null
+  }
+
   return {
     async begin(id) {
       const [begun] = await db.run((queries) => begin(queries, { id, maxAttempts, bundle, now: now().toISOString() }))
-      if (begun) return runOf(id, begun)
+      if (begun) {
+        // Not in one statement: what the attempt before kept until now is seen by one that begins later.
+        if (begun.attempt > 1) await dropPreviews({ id, attempt: begun.attempt })
+        return runOf(id, begun)
+      }
       if (await end(endCanceling({ id }))) return null
       await end(giveUp({ id, maxAttempts, problem: JSON.stringify(givenUp(maxAttempts)) }))
       return null
@@ -225,6 +299,17 @@ export function createRunStore(options: RunStoreOptions): RunStore {
           bytes
             ? keepCheckpoint(queries, { ...values, bytes, bundle }, entered.length)
             : keepStep(queries, values, entered.length),
+      )
+      return kept.length > 0
+    },
+
+    async keepVerdicts({ id, attempt }, prompt, subject, entered = []) {
+      const values = { id, attempt, prompt: JSON.stringify(prompt), ...progressValues(now(), entered) }
+      const kept = await db.run(
+        (queries): Promise<readonly unknown[]> =>
+          subject
+            ? keepBothVerdicts(queries, { ...values, subject: JSON.stringify(subject) }, entered.length)
+            : keepPromptVerdict(queries, values, entered.length),
       )
       return kept.length > 0
     },
@@ -266,6 +351,8 @@ export function createRunStore(options: RunStoreOptions): RunStore {
       return Object.fromEntries(kept) as Record<Kind, KeptAsset>
     },
 
+    dropPreviews,
+
     reserve: ({ tenant }, count) => assets.reserve(tenant, filesPerPicture * count),
 
     async succeed(run, pictures, entered, places) {
@@ -302,6 +389,15 @@ export function createRunStore(options: RunStoreOptions): RunStore {
       return (await end(endOtherwise({ id, attempt, status, problem }))) !== null
     },
 
+    async handBack({ id, attempt }) {
+      return (await db.run((queries) => handBack(queries, { id, attempt }))).length > 0
+    },
+
+    async countFaults({ id }) {
+      const [row] = await db.run((queries) => findFaults(queries, { id }))
+      return row?.faults ?? 0
+    },
+
     async isStopped({ id, attempt }) {
       const [row] = await db.run((queries) => findCurrent(queries, { id, attempt }))
       return row === undefined
@@ -324,34 +420,37 @@ export function createRunStore(options: RunStoreOptions): RunStore {
 interface Begun {
   readonly tenant: string
   readonly attempt: number
+  readonly faults: number
   readonly request: CompleteRequest
   readonly subjectId: string
   readonly label: string
   readonly image: string | null
   readonly mask: string | null
   readonly contentHash: string | null
+  readonly policyVersion: string
   readonly checkpointStep: number | null
   readonly checkpointBytes: Uint8Array | null
 }
 
 /** Null where there is nothing to draw: the subject was rejected. */
 function runOf(id: string, begun: Begun): Run | null {
-  const { tenant, attempt, request, subjectId, label, image, mask, contentHash, checkpointStep, checkpointBytes } =
-    begun
+  const { tenant, attempt, faults, request, subjectId, label, image, mask, contentHash } = begun
+  const { policyVersion, checkpointStep, checkpointBytes } = begun
   if (image === null || mask === null || contentHash === null) return null
   const isKept = checkpointStep !== null && checkpointBytes !== null
   return {
     id,
     tenant,
     attempt,
-    subject: { id: subjectId, label, image, mask, contentHash },
+    faults,
+    subject: { id: subjectId, label, image, mask, contentHash, policyVersion },
     request,
     checkpoint: isKept ? { step: checkpointStep, bytes: checkpointBytes } : null,
   }
 }
 
 const givenUp = (attempts: number): EndReason => ({
-  message: `the generation was begun ${attempts} times and never came to an end`,
+  message: `the generation was begun ${attempts} times in a row and got no further`,
   stage: null,
   retryable: true,
   verdict: null,

@@ -1,6 +1,6 @@
-import { and, count, eq, gt, inArray, isNull, lte } from 'drizzle-orm'
+import { and, count, eq, gt, inArray, isNull, lte, min, notInArray, sql, sum } from 'drizzle-orm'
 import type { Queries } from '../db/database.ts'
-import { assets, uploads } from '../db/schema.ts'
+import { assets, subjects, uploads } from '../db/schema.ts'
 
 export type UploadRow = typeof uploads.$inferSelect
 export type StoredFile = Pick<typeof assets.$inferSelect, 'key' | 'sha256'>
@@ -15,13 +15,26 @@ export async function insertUpload(queries: Queries, row: UploadRow): Promise<vo
   await queries.insert(uploads).values(row)
 }
 
-/** Promises that may still be kept. */
-export async function countPromised(queries: Queries, tenant: string, now: Date): Promise<number> {
+/** Uploads that were promised or written, and made no subject of. */
+export interface UnusedUploads {
+  readonly files: number
+  /** As they were promised. */
+  readonly bytes: number
+  /** When the first of them is forgotten; null where there is none. */
+  readonly until: Date | null
+}
+
+/** A file is kept for `keptMs` once it is written: no older subject can have been made of one that is still there. */
+export async function findUnused(queries: Queries, tenant: string, now: Date, keptMs: number): Promise<UnusedUploads> {
+  const used = queries
+    .select({ id: sql<string>`unnest(${subjects.uploadIds})` })
+    .from(subjects)
+    .where(and(eq(subjects.tenant, tenant), gt(subjects.createdAt, new Date(now.getTime() - keptMs))))
   const [found] = await queries
-    .select({ promised: count() })
+    .select({ files: count(), bytes: sum(uploads.byteLength).mapWith(Number), until: min(uploads.expiresAt) })
     .from(uploads)
-    .where(and(eq(uploads.tenant, tenant), isNull(uploads.assetKey), gt(uploads.expiresAt, now)))
-  return found?.promised ?? 0
+    .where(and(eq(uploads.tenant, tenant), gt(uploads.expiresAt, now), notInArray(uploads.id, used)))
+  return { files: found!.files, bytes: found!.bytes ?? 0, until: found!.until }
 }
 
 const file = { key: assets.key, sha256: assets.sha256 }

@@ -1,6 +1,8 @@
 import sharp from 'sharp'
 import { decodeImage } from './decode.ts'
-import { encodeImage, readMetadata } from './encode.ts'
+import { encodeDrawnPreview, encodeImage, readMetadata } from './encode.ts'
+import { encodePreview } from './preview.ts'
+import { xmpProperty } from './provenance.ts'
 import { testImage } from './test-images.ts'
 
 const image = testImage(48, 32)
@@ -67,10 +69,62 @@ test('what can not be written', async () => {
   await expect(encodeImage(image, 'png', { seed: 1n, settings: { strength: Number.NaN } })).rejects.toThrow(
     "setting 'strength': NaN, must be a finite number",
   )
-  await expect(encodeImage(image, 'jpeg', { seed: 1n, settings: { prompt: '&'.repeat(20_000) } })).rejects.toThrow(
-    /^settings: \d+ bytes as XMP, allowed are 60000$/,
+  const names = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`number${index}`, index]))
+  await expect(encodeImage(image, 'jpeg', { seed: 1n, settings: names })).rejects.toThrow(
+    /^settings: \d+ bytes as XMP with every text cut, allowed are 60000$/,
   )
   await expect(encodeImage({ ...image, widthPx: 47 }, 'png', provenance)).rejects.toThrow('pixels: 47 × 32 px')
+})
+
+describe('settings that are longer than their packet may be', () => {
+  const cases = [
+    ['a prompt that XML makes seven times as long', { prompt: '"'.repeat(10_000) }, 'prompt'],
+    [
+      'Chinese in prompt and negative prompt',
+      { prompt: '画'.repeat(10_000), negativePrompt: '人'.repeat(10_000) },
+      'prompt negativePrompt',
+    ],
+    ['pictographs, of two units each', { prompt: `a${'😀'.repeat(20_000)}` }, 'prompt'],
+  ] as const
+  const settings = (texts: object) => ({ bundle: 'toy', label: 'dog', ...texts, steps: 50 })
+
+  test.each(cases)(
+    '%s: the packet says what it leaves out, the texts of a PNG say all',
+    async (_, texts, shortened) => {
+      const whole = { seed: 7n, settings: settings(texts) }
+      const metadata = await readMetadata(await encodeImage(image, 'png', whole))
+      expect(metadata.provenance).toEqual(whole)
+      expect(metadata.digitalSourceType).toContain('trainedAlgorithmicMedia')
+      const packet = metadata.texts['XML:com.adobe.xmp']!
+      expect(Buffer.byteLength(packet)).toBeLessThanOrEqual(60_000)
+      expect(Buffer.byteLength(packet)).toBeGreaterThan(59_900)
+      expect(xmpProperty(packet, 'moma:shortened')).toBe(shortened)
+    },
+  )
+
+  test.each(cases)('%s: cut between two characters in a JPEG', async (_, texts) => {
+    const { provenance: read } = await readMetadata(
+      await encodeImage(image, 'jpeg', { seed: 7n, settings: settings(texts) }),
+    )
+    expect(read).toMatchObject({ seed: 7n, settings: { bundle: 'toy', label: 'dog', steps: 50 } })
+    for (const [name, text] of Object.entries(texts)) {
+      const [beginning, rest] = String(read!.settings[name]).split(' […]')
+      expect(rest).toBe('')
+      expect(beginning!.length).toBeGreaterThan(2000)
+      expect(text.startsWith(beginning!)).toBe(true)
+      expect(beginning!.isWellFormed()).toBe(true)
+    }
+  })
+})
+
+test('a preview says that it was generated, in a few bytes', async () => {
+  const preview = await encodeDrawnPreview(image)
+  expect(await decodeImage(preview)).toEqual(image)
+  const metadata = await readMetadata(preview)
+  expect(metadata).toMatchObject({ format: 'png', provenance: null, texts: { Software: 'MoMA Mesh' } })
+  expect(metadata.digitalSourceType).toBe('http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia')
+  expect((await sharp(preview).metadata()).xmpAsString).toContain('trainedAlgorithmicMedia')
+  expect(preview.length - (await encodePreview(image, 'png')).length).toBeLessThan(1000)
 })
 
 test('the longest settings that are allowed come through a JPEG', async () => {

@@ -1,7 +1,16 @@
 import sharp from 'sharp'
 import { type RgbImage, requirePixels } from './image.ts'
 import { insertTexts, readTexts } from './png-text.ts'
-import { type Provenance, type Setting, settingsText, software, xmpPacket, xmpProperty } from './provenance.ts'
+import { encodePreview } from './preview.ts'
+import {
+  type Provenance,
+  type Setting,
+  settingsText,
+  software,
+  sourcePacket,
+  xmpPacket,
+  xmpProperty,
+} from './provenance.ts'
 
 export type OutputFormat = 'png' | 'jpeg' | 'webp'
 
@@ -11,9 +20,10 @@ const xmpKeyword = 'XML:com.adobe.xmp'
 /**
  * Encodes a generated picture with its provenance: seed, settings and `DigitalSourceType: trainedAlgorithmicMedia`.
  *
- * All three formats carry them in XMP, a PNG also as the texts `Software`, `seed` and `settings` (JSON). No date and no
- * other metadata: the same picture and settings give the same bytes. Throws a RangeError for a seed outside 64 bits, a
- * setting that is no finite number, and settings over 60,000 bytes of XMP.
+ * All three formats carry them in XMP, where long texts are cut, a PNG also as the texts `Software`, `seed` and `settings`
+ * (JSON), where none is. No date and no other metadata: the same picture and settings give the same bytes. Throws a
+ * RangeError for a seed outside 64 bits, a setting that is no finite number, and settings that take over 60,000 bytes of XMP
+ * with every text cut.
  */
 export async function encodeImage(image: RgbImage, format: OutputFormat, provenance: Provenance): Promise<Uint8Array> {
   requirePixels(image, image.pixels, 3)
@@ -32,10 +42,16 @@ export async function encodeImage(image: RgbImage, format: OutputFormat, provena
   })
 }
 
+/** A picture that is still becoming as a PNG that says that it was generated: of how, the finished one tells. */
+export async function encodeDrawnPreview(image: RgbImage): Promise<Uint8Array> {
+  return insertTexts(await encodePreview(image, 'png'), { Software: software, [xmpKeyword]: sourcePacket() })
+}
+
 /** What an encoded picture says of itself; null where it says nothing. */
 export interface PictureMetadata {
   readonly format: string
   readonly digitalSourceType: string | null
+  /** A PNG's settings are whole, those of others as its XMP has them. */
   readonly provenance: Provenance | null
   /** The texts of a PNG by keyword; empty for other formats. */
   readonly texts: Readonly<Record<string, string>>
@@ -47,7 +63,7 @@ export async function readMetadata(bytes: Uint8Array): Promise<PictureMetadata> 
   const texts = format === 'png' ? readTexts(bytes) : {}
   const xmp = texts[xmpKeyword] ?? xmpAsString ?? ''
   const seed = xmpProperty(xmp, 'moma:seed')
-  const settings = xmpProperty(xmp, 'moma:settings')
+  const settings = texts.settings ?? xmpProperty(xmp, 'moma:settings')
   return {
     format,
     digitalSourceType: xmpProperty(xmp, 'Iptc4xmpExt:DigitalSourceType'),

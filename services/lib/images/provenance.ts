@@ -20,6 +20,9 @@ const namespaces = {
 /** libvips leaves a longer packet out of a JPEG without a word; the segment itself would hold 65,502 bytes. */
 const maxPacketBytes = 60_000
 
+/** Stands at the end of a text that was cut. */
+const cutMark = ' […]'
+
 /**
  * The settings as one line of JSON without any character that XML 1.0 or PNG text forbids.
  *
@@ -36,28 +39,74 @@ export function settingsText({ seed, settings }: Provenance): string {
   return JSON.stringify(settings).replace(/[\ufffe\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`)
 }
 
-/** The XMP packet (ISO 16684-1) of a generated picture; throws a RangeError if it is longer than a JPEG can hold. */
+/**
+ * The XMP packet (ISO 16684-1) of a generated picture. Where it would be longer than a JPEG can hold, the longest texts of its
+ * settings are cut and `moma:shortened` names them: a picture is never lost for what is said of it. Throws a RangeError where
+ * that is not enough.
+ */
 export function xmpPacket(provenance: Provenance): string {
-  const properties = [
-    ['Iptc4xmpExt:DigitalSourceType', trainedAlgorithmicMedia],
-    ['xmp:CreatorTool', software],
-    ['moma:seed', String(provenance.seed)],
-    ['moma:settings', settingsText(provenance)],
-  ]
-  const packet = [
+  const whole = packetOf(propertiesOf(provenance))
+  if (fits(whole)) return whole
+  // By halves, to the most characters that every text may keep.
+  let [kept, tooMany] = [0, Math.max(...Object.values(provenance.settings).map((value) => String(value).length))]
+  while (tooMany - kept > 1) {
+    const middle = (kept + tooMany) >> 1
+    if (fits(shortenedPacket(provenance, middle))) kept = middle
+    else tooMany = middle
+  }
+  const packet = shortenedPacket(provenance, kept)
+  if (fits(packet)) return packet
+  const length = Buffer.byteLength(packet)
+  throw new RangeError(`settings: ${length} bytes as XMP with every text cut, allowed are ${maxPacketBytes}`)
+}
+
+/** The XMP packet of a picture that is still becoming: that it was generated and by what, in some hundred bytes. */
+export function sourcePacket(): string {
+  return packetOf(sourceProperties)
+}
+
+type Property = readonly [name: string, value: string]
+
+const sourceProperties: readonly Property[] = [
+  ['Iptc4xmpExt:DigitalSourceType', trainedAlgorithmicMedia],
+  ['xmp:CreatorTool', software],
+]
+
+const propertiesOf = (provenance: Provenance): Property[] => [
+  ...sourceProperties,
+  ['moma:seed', String(provenance.seed)],
+  ['moma:settings', settingsText(provenance)],
+]
+
+function shortenedPacket({ seed, settings }: Provenance, maxCharacters: number): string {
+  const long = Object.entries(settings).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string' && entry[1].length > maxCharacters,
+  )
+  const cut = Object.fromEntries(long.map(([name, text]) => [name, beginningOf(text, maxCharacters) + cutMark]))
+  const properties = propertiesOf({ seed, settings: { ...settings, ...cut } })
+  return packetOf([...properties, ['moma:shortened', Object.keys(cut).join(' ')]])
+}
+
+/** Never half of a surrogate pair. */
+function beginningOf(text: string, maxCharacters: number): string {
+  const splits = /[\ud800-\udbff]/.test(text.charAt(maxCharacters - 1))
+  return text.slice(0, splits ? maxCharacters - 1 : maxCharacters)
+}
+
+const fits = (packet: string) => Buffer.byteLength(packet) <= maxPacketBytes
+
+function packetOf(properties: readonly Property[]): string {
+  return [
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>',
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">',
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">',
     `<rdf:Description rdf:about=""${Object.entries(namespaces)
       .map(([prefix, uri]) => ` xmlns:${prefix}="${uri}"`)
       .join('')}>`,
-    ...properties.map(([name, value]) => `<${name}>${escapeXml(value!)}</${name}>`),
+    ...properties.map(([name, value]) => `<${name}>${escapeXml(value)}</${name}>`),
     '</rdf:Description></rdf:RDF></x:xmpmeta>',
     '<?xpacket end="r"?>',
   ].join('\n')
-  const length = Buffer.byteLength(packet)
-  if (length > maxPacketBytes) throw new RangeError(`settings: ${length} bytes as XMP, allowed are ${maxPacketBytes}`)
-  return packet
 }
 
 /** The text of a simple property in a packet that xmpPacket wrote, or null. */

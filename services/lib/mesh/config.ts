@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { z } from 'zod'
 import { defaultBundle } from '../bundles/default-bundle.ts'
+import { allowedBytes, parseBytes } from '../byte-count.ts'
 import { executionProviders } from '../runtime/recipe.ts'
 import { type Address, parseAddress } from './address.ts'
 import { logLevels } from './log.ts'
@@ -62,14 +63,6 @@ export const addressesSetting = setting('one host:port or several with commas be
   return addresses.every((address) => address !== null) ? addresses : null
 })
 
-/** Bytes from `512M`, `12G` or a plain number; null where it is none of them or less than 64 MiB. */
-export function parseBytes(text: string): number | null {
-  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim())
-  const power = ' KMGT'.indexOf(match?.[2]?.toUpperCase() || ' ')
-  const bytes = match ? Number(match[1]) * 1024 ** power : Number.NaN
-  return Number.isFinite(bytes) && bytes >= 2 ** 26 ? Math.floor(bytes) : null
-}
-
 const tlsShape = {
   MOMA_TLS_CERTIFICATE: textSetting.optional(),
   MOMA_TLS_KEY: textSetting.optional(),
@@ -93,7 +86,7 @@ export const computeShape = {
   MOMA_PROVIDER: wordSetting(executionProviders).default('cpu'),
   MOMA_THREADS: wholeSetting(1, 256).default(availableParallelism()),
   /** Weights kept loaded at once. */
-  MOMA_MEMORY: setting('64M or more, such as 8G', parseBytes).default(Math.floor(totalmem() / 2)),
+  MOMA_MEMORY: setting(allowedBytes, parseBytes).default(Math.floor(totalmem() / 2)),
   /** Calls that compute at once, and how many may wait for their turn. */
   MOMA_SLOTS: wholeSetting(1, 64).default(1),
   MOMA_QUEUE: wholeSetting(0, 10_000).default(64),

@@ -15,9 +15,11 @@ export interface RetryOptions {
 const defaultRetry: RetryOptions = { attempts: 4, firstMs: 100, largestMs: 2000 }
 
 export interface MeshClientOptions extends EndpointOptions {
-  /** Of a whole call with its retries, where a method has none of its own. */
+  /** Of a whole call with its retries and its waits for a copy that serves, where a method has none of its own. */
   readonly deadlineMs: number
   readonly deadlinesMs?: Readonly<Record<string, number>>
+  /** Of every try, from when a copy has been picked; as long as the whole call may take if not said. */
+  readonly answerMs?: number
   readonly retry?: RetryOptions
 }
 
@@ -68,7 +70,7 @@ export function createMeshClient<Definition extends ServiceDefinition>(
   contract: Contract<Definition>,
   options: MeshClientOptions,
 ): MeshClient<Definition> {
-  const { deadlineMs, deadlinesMs = {}, retry = defaultRetry } = options
+  const { deadlineMs, deadlinesMs = {}, answerMs = Number.POSITIVE_INFINITY, retry = defaultRetry } = options
   const endpoints = createEndpoints(contract, options)
   const deadlineOf = (method: string) => Date.now() + (deadlinesMs[method] ?? deadlineMs)
 
@@ -78,9 +80,10 @@ export function createMeshClient<Definition extends ServiceDefinition>(
     const attempts = isIdempotent(contract, method) ? retry.attempts : 1
     for (let failures = 0; ; ) {
       const copy = await endpoints.pick(signal)
+      const enough = Math.min(deadline, Date.now() + answerMs)
       let handedOn = false
       try {
-        for await (const item of copy.call(method, input, { deadline, signal })) {
+        for await (const item of copy.call(method, input, { deadline: enough, signal })) {
           handedOn = true
           yield item
         }

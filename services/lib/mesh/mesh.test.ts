@@ -154,6 +154,22 @@ describe.each([
       await until(() => stopped)
     })
 
+    test('an answer has its own time, from when a copy was picked, however long one was waited for', async () => {
+      const readiness = switchable(false)
+      let isStuck = false
+      const served = await serve(
+        { Segment: async () => (isStuck ? new Promise<never>(() => undefined) : masked(1)) },
+        { readiness },
+      )
+      const client = connect(at(served), { answerMs: 300, waitMs: 5000, deadlineMs: 30_000 })
+      setTimeout(() => readiness.set(true), 600)
+      expect(levelOf(await client.unary('Segment', {}))).toBe(1)
+      isStuck = true
+      const began = performance.now()
+      await expect(client.unary('Segment', {})).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+      expect(performance.now() - began).toBeLessThan(5000)
+    }, 20_000)
+
     test('a server has its own longest call', async () => {
       const served = await serve(
         { Segment: async (_, { signal }) => sleep(10_000, masked(1), { signal }) },

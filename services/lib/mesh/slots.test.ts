@@ -33,6 +33,26 @@ test('a full line refuses, and keeps nobody out of another', async () => {
   using _ = await other
 })
 
+test('a line that has all the places of one waits, whatever is free, and holds up no other', async () => {
+  const slots = createSlots('test', { slots: 3, perLine: 2, queue: 1 })
+  const own = await Promise.all([1, 2].map(() => slots.acquire(undefined, 'a')))
+  const third = slots.acquire(undefined, 'a')
+  expect(slots).toMatchObject({ busy: 2, waiting: 1 })
+  await expect(slots.acquire(undefined, 'a')).rejects.toMatchObject({
+    message: 'test is full: 2 calls are running and 1 wait, at most 2 and 1 may; try again later',
+  })
+  const other = await slots.acquire(undefined, 'b')
+  const last = slots.acquire(undefined, 'c')
+  expect(slots).toMatchObject({ busy: 3, waiting: 2 })
+  // Whose turn it would be has all its places.
+  other[Symbol.dispose]()
+  const passed = await last
+  expect(slots).toMatchObject({ busy: 3, waiting: 1 })
+  own[0]![Symbol.dispose]()
+  for (const place of [await third, own[1]!, passed]) place[Symbol.dispose]()
+  expect(slots).toMatchObject({ busy: 0, waiting: 0 })
+})
+
 test('one that leaves before its turn has none, and its line goes on', async () => {
   const slots = createSlots('test', { slots: 1, queue: 4 })
   const stop = new AbortController()

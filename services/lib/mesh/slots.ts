@@ -4,6 +4,8 @@ import { MeshError } from './errors.ts'
 export interface SlotOptions {
   /** 1 … 64. */
   readonly slots: number
+  /** How many of one line work at once, 1 … `slots`; as many as there are slots if not said. */
+  readonly perLine?: number
   /** Of each line; 0 … 10,000. */
   readonly queue: number
 }
@@ -11,7 +13,7 @@ export interface SlotOptions {
 export interface Slots {
   /**
    * A place to work at; disposing gives it back. Those that wait stand in lines, which are served in turn, each in the
-   * order of asking: a long one does not hold up a short one. Throws RESOURCE_EXHAUSTED when too many wait in the line,
+   * order of asking: neither a long one nor one that has all its places holds up another. Throws RESOURCE_EXHAUSTED when too many wait in the line,
    * and the signal's reason when it is aborted before the turn comes.
    */
   acquire(signal?: AbortSignal, line?: string): Promise<Disposable>
@@ -19,28 +21,37 @@ export interface Slots {
   readonly waiting: number
 }
 
-export function createSlots(service: string, { slots, queue }: SlotOptions): Slots {
+export function createSlots(service: string, { slots, queue, perLine = slots }: SlotOptions): Slots {
   /** Those with anybody in them, the one whose turn it is first. */
   const lines = new Map<string, Set<() => void>>()
+  /** Places that each line has; none of those without any. */
+  const working = new Map<string, number>()
   let busy = 0
 
-  const serveNext = () => {
-    const [first] = lines
-    if (!first) return
-    const [name, waiting] = first
-    lines.delete(name)
-    lines.set(name, waiting)
-    const [go] = waiting
-    go!()
+  const mayWork = (line: string) => busy < slots && (working.get(line) ?? 0) < perLine
+  const count = (line: string, change: 1 | -1) => {
+    busy += change
+    const left = (working.get(line) ?? 0) + change
+    if (left > 0) working.set(line, left)
+    else working.delete(line)
   }
-  const take = (): Disposable => {
-    busy++
+  const serveNext = () => {
+    for (const [name, waiting] of lines) {
+      if (!mayWork(name)) continue
+      lines.delete(name)
+      lines.set(name, waiting)
+      const [go] = waiting
+      return go!()
+    }
+  }
+  const take = (line: string): Disposable => {
+    count(line, 1)
     let held = true
     return {
       [Symbol.dispose]() {
         if (!held) return
         held = false
-        busy--
+        count(line, -1)
         serveNext()
       },
     }
@@ -49,10 +60,11 @@ export function createSlots(service: string, { slots, queue }: SlotOptions): Slo
   return {
     async acquire(signal, line = '') {
       signal?.throwIfAborted()
-      if (busy < slots) return take()
+      if (mayWork(line)) return take(line)
       const waiting = lines.get(line) ?? new Set()
       if (waiting.size >= queue) {
-        const counts = `${busy} calls are running and ${waiting.size} wait, at most ${slots} and ${queue} may`
+        const running = working.get(line) ?? 0
+        const counts = `${running} calls are running and ${waiting.size} wait, at most ${perLine} and ${queue} may`
         throw new MeshError('RESOURCE_EXHAUSTED', `${service} is full: ${counts}; try again later`)
       }
       const turn = Promise.withResolvers<Disposable>()
@@ -63,7 +75,7 @@ export function createSlots(service: string, { slots, queue }: SlotOptions): Slo
       const go = () => {
         stepOut()
         signal?.removeEventListener('abort', leave)
-        turn.resolve(take())
+        turn.resolve(take(line))
       }
       const leave = () => {
         stepOut()

@@ -36,12 +36,6 @@ export function intTensor(shape: readonly number[], numbers: readonly number[]):
   return { dtype: 'int64', shape, data }
 }
 
-/** The same elements in another shape; no copy. */
-export function reshaped(tensor: FloatTensor, shape: readonly number[]): FloatTensor {
-  checkCount(shape, tensor.data)
-  return { ...tensor, shape }
-}
-
 /** Item `index` along the first axis, which stays with size 1; no copy. */
 export function itemOf(tensor: FloatTensor, index: number): FloatTensor {
   const [count = 0, ...rest] = tensor.shape

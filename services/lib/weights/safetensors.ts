@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { DType } from '../graph/dtype.ts'
-import { type ByteSource, withFile } from './byte-source.ts'
+import type { ByteSource } from './byte-source.ts'
 import { scanJson } from './json-scanner.ts'
 import {
   type Checkpoint,
@@ -37,10 +37,6 @@ export const safetensorsDTypes: ReadonlyMap<DType, string> = new Map([...dtypes]
  * implementation refuses, and for data that the header leaves uncovered.
  * https://github.com/huggingface/safetensors#format
  */
-export function readSafetensors(path: string): Checkpoint {
-  return withFile(path, readSafetensorsFrom)
-}
-
 export function readSafetensorsFrom(source: ByteSource): Checkpoint {
   const { path, size } = source
   if (size < 8) throw new CheckpointError(path, `is truncated: a header's length takes 8 bytes, the file has ${size}`)

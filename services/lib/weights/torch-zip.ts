@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { bytesPerElement } from '../graph/dtype.ts'
-import { type ByteSource, withFile } from './byte-source.ts'
+import type { ByteSource } from './byte-source.ts'
 import { maxPickleLength, readPickle } from './pickle.ts'
 import { isKind, type PickleTensor, type PickleValue, show } from './pickle-value.ts'
 import {
@@ -24,10 +24,6 @@ const maxLeaves = 1_000_000
  * readPickle refuse, for tensors outside their storage, and for tensors whose elements don't lie in row-major order.
  * https://docs.pytorch.org/docs/stable/notes/serialization.html
  */
-export function readTorchZip(path: string): Checkpoint {
-  return withFile(path, readTorchZipFrom)
-}
-
 export function readTorchZipFrom(source: ByteSource): Checkpoint {
   const { path } = source
   checkMagic(source)

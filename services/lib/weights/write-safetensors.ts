@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { bytesPerElement, type DType } from '../graph/dtype.ts'
+import { writeAt } from '../write-at.ts'
 import { maxHeaderLength, safetensorsDTypes } from './safetensors.ts'
 import { CheckpointError, quote, tensorByteLength } from './tensor-entry.ts'
 
@@ -59,14 +60,8 @@ export async function createSafetensors(
     await close()
     await rm(partial, { force: true })
   }
-  const write = async (bytes: Uint8Array, position: number) => {
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
-      done += bytesWritten
-    }
-  }
   try {
-    await write(header, 0)
+    await writeAt(handle, header, 0)
   } catch (error) {
     await discard()
     throw error
@@ -82,7 +77,7 @@ export async function createSafetensors(
         )
       const position = range.next
       range.next += bytes.length
-      await write(bytes, position)
+      await writeAt(handle, bytes, position)
     },
     async finish() {
       for (const [name, { start, next, end }] of ranges)

@@ -88,7 +88,7 @@ test('the page shows the wrong ones first, with their pictures and nothing that 
   const sets = await judgePictures(judge, { folder, gate: 'subject', sizePx: 64 })
   const worst = worstCases(sets, 3)
   expect(worst.map(({ right }) => right)).toEqual([false, false, true])
-  const page = await htmlPage(sets.map(rowOf), worstCases(sets, 10), 'moma-3/words')
+  const page = await htmlPage(sets.map(rowOf), worstCases(sets, 10), 'moma-4/words')
   expect(page.match(/<img alt="" src="data:image\/webp;base64,/g)).toHaveLength(3)
   expect(page.match(/<figure class="wrong">/g)).toHaveLength(2)
   expect(page).toContain('box &#60;1&#62;.png')
