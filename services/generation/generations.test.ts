@@ -38,6 +38,20 @@ describe.each(databaseKinds)('over %s', (kind) => {
     }
   }
 
+  test('of a subject that is deleted at the same moment there is one or none, and no fault', async () => {
+    const races = Array.from({ length: 20 }, async () => {
+      const { id } = await world.addSubject(tenant)
+      const [made] = await Promise.all([
+        world.client.createGeneration({ tenant, subjectId: id, settings: { prompt: 'a dog on the moon' } }),
+        world.client.deleteSubject({ tenant, id }),
+      ])
+      return made
+    })
+    for (const { generation, problem } of await Promise.all(races)) {
+      if (!generation) expect(problem).toMatchObject({ kind: 'notFound' })
+    }
+  })
+
   test('what is left out the bundle decides, and the generation waits in the queue', async () => {
     await takeJobs()
     const generation = await created({ task: 'TASK_RETEXTURE' })

@@ -6,6 +6,7 @@ import type { Logger } from '../lib/mesh/log.ts'
 import { checkText, maxPromptCharacters } from '../lib/tokenizers/text.ts'
 import { bundleMethods } from './capabilities.ts'
 import type { Database } from './db/database.ts'
+import { isForeignKeyViolation } from './db/errors.ts'
 import { storableText } from './fields.ts'
 import { newId, requestHash } from './ids.ts'
 import type { GenerationLimits } from './limits.ts'
@@ -69,7 +70,7 @@ export function createGenerations(options: GenerationsOptions): Generations {
     async create({ tenant, subjectId, request, idempotencyKey }) {
       const whole = await complete(request)
       const hash = requestHash([subjectId, Object.entries(request).sort(([a], [b]) => (a < b ? -1 : 1))])
-      const { row, isNew } = await db.transaction(async (queries) => {
+      const accepting = db.transaction(async (queries) => {
         // Transactions in PGlite come one after the other by themselves.
         if (db.kind === 'postgres') await lockTenant(queries, tenant)
         const known = idempotencyKey === null ? null : await findByIdempotencyKey(queries, tenant, idempotencyKey)
@@ -107,6 +108,10 @@ export function createGenerations(options: GenerationsOptions): Generations {
           completedAt: null,
         }
         return { row: { ...accepted, queuePosition: await insertGeneration(queries, accepted) }, isNew: true }
+      })
+      const { row, isNew } = await accepting.catch((error: unknown) => {
+        // The subject was deleted between being found and being pointed to.
+        throw isForeignKeyViolation(error) ? notFound('subject', subjectId) : error
       })
       if (isNew) {
         await jobs.add(row.id).catch((error: unknown) => {
