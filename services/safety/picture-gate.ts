@@ -72,7 +72,7 @@ function personObservations(
   })
   const counted = people.filter(({ score }) => score >= policy.score)
   if (counted.length === 0)
-    return [observe(people[0]?.score ?? 0, people[0]?.region ?? null, 'no person was seen', false)]
+    return [observe(people[0]?.score ?? 0, people[0]?.region ?? null, 'no person was seen surely enough', false)]
   const central = counted.map(({ region }) => isCentral(region, policy))
   const together = !central.includes(true) && areaOf(counted) >= policy.area
   return counted.map(({ score, region }, at) => {

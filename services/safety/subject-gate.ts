@@ -65,7 +65,7 @@ export async function reviewPhoto(
   function nobody(nearest: PersonBox | undefined, atLeast: number): Observation {
     return {
       ...person(nearest?.score ?? 0, atLeast, nearest?.region ?? null),
-      reason: 'no person was seen',
+      reason: 'no person was seen surely enough',
       decides: null,
     }
   }

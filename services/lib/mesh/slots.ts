@@ -13,8 +13,8 @@ export interface SlotOptions {
 export interface Slots {
   /**
    * A place to work at; disposing gives it back. Those that wait stand in lines, which are served in turn, each in the
-   * order of asking: neither a long one nor one that has all its places holds up another. Throws RESOURCE_EXHAUSTED when too many wait in the line,
-   * and the signal's reason when it is aborted before the turn comes.
+   * order of asking: neither a long one nor one that has all its places holds up another. Throws RESOURCE_EXHAUSTED when
+   * too many wait in the line, and the signal's reason when it is aborted before the turn comes.
    */
   acquire(signal?: AbortSignal, line?: string): Promise<Disposable>
   readonly busy: number
